@@ -1,0 +1,28 @@
+//! Ceilings that no operator should move, and how they hang together.
+
+/// Items of one batch question.
+pub const BATCH_ITEMS_MAX: usize = 200;
+/// Mutations of one store batch (design 8: every engine must bear it).
+pub const STORE_MUTATIONS_MAX: usize = 1_000;
+/// Bytes of one store batch.
+pub const STORE_BATCH_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a stored key.
+pub const STORE_KEY_BYTES_MAX: usize = 1_024;
+/// Bytes of a stored value; larger things go in chunks.
+pub const STORE_VALUE_BYTES_MAX: usize = 64 << 10;
+/// Rows of one import chunk.
+pub const IMPORT_CHUNK_ROWS_MAX: usize = 200;
+/// Bytes of one import chunk.
+pub const IMPORT_CHUNK_BYTES_MAX: usize = 256 << 10;
+/// Mutations of one import chunk.
+pub const IMPORT_CHUNK_MUTATIONS_MAX: usize = 900;
+/// Characters of a use cause (申请事由).
+pub const USE_CAUSE_CHARS_MAX: usize = 200;
+/// Bytes of a caller's nonce, least and most.
+pub const NONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
+/// Bytes of a public log entry.
+pub const PUBLIC_EVENT_BYTES_MAX: usize = 65_535;
+
+const _: () = assert!(IMPORT_CHUNK_MUTATIONS_MAX < STORE_MUTATIONS_MAX);
+const _: () = assert!(IMPORT_CHUNK_BYTES_MAX < STORE_BATCH_BYTES_MAX);
+const _: () = assert!(STORE_VALUE_BYTES_MAX < IMPORT_CHUNK_BYTES_MAX);
