@@ -1,1 +1,22 @@
-//! (being built)
+//! Bytes that survive a crash.
+//!
+//! One contract for every engine ([`Store`], [`Snapshot`]), limits and versions enforced in one wrapper ([`Limited`]),
+//! one enum of every key prefix ([`key_space`]), one suite that each engine runs. This room knows nothing of records,
+//! licences or receipts: it keeps rows, and [`vault`] keeps them unreadable to who holds only the disk.
+mod contract; // what every engine promises
+mod kek; // the key that wraps the others
+mod limited; // the wrapper that makes engines alike
+
+pub mod faulty; // fails when told to, for tests
+pub mod key_space; // every key prefix, its bytes never changed
+pub mod memory; // for tests
+pub mod vault; // no plain value on disk, no plain identity number in a key
+
+#[cfg(test)]
+pub mod conformance; // what every engine must pass
+
+pub use contract::{
+    Admitted, Batch, BatchId, BatchOutcome, Check, CommitError, Direction, Engine, Key, KeyRange, Page, Snapshot,
+    Store, StoreError, Versioned,
+};
+pub use limited::Limited;

@@ -1,0 +1,482 @@
+//! No plain identity number in a key, no plain value on disk.
+//!
+//! - A **key-encryption key** (32 bytes) is in a file that is never inside the data folder; a systemd credential is such
+//!   a file. It wraps four kinds of keys, kept as [`Prefix::WrappedKey`] rows: the data keys, one index key, one ledger
+//!   key, one general mac key.
+//! - Each library, and each other [`Class`] of rows, has a **data key** and each library an **index key** of its own,
+//!   derived from the wrapped one: `HMAC-SHA-256(wrapped key, label ‖ 0x00 ‖ class)`. A library added later needs no
+//!   ceremony, and a row of one class never opens as another.
+//! - **Data keys rotate** ([`Vault::rotate`]): new rows take the newest, old ones still open. Index, ledger and mac key
+//!   never change, or nothing would be found again.
+//! - The cipher is AES-256-GCM-SIV (RFC 8452): should a nonce repeat, an onlooker learns only whether two rows of one
+//!   key, place and version are equal.
+//!
+//! What it does not prove: that a row was removed or an older one put back in its place. `fsck` finds those against the log.
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
+use aes_gcm_siv::{Aes256GcmSiv, Nonce};
+use bytes::Bytes;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::contract::{Batch, BatchId, Check, CommitError, Direction, Key, Store, StoreError};
+pub use super::kek::Kek;
+use super::kek::KeyKind;
+use super::key_space::{self, IndexKey, Prefix};
+use crate::limits::STORE_VALUE_BYTES_MAX;
+
+/// Bytes that sealing adds: key id, nonce and tag.
+pub const SEAL_BYTES: usize = 4 + NONCE_BYTES + 16;
+/// What fits into one row once sealed.
+pub const PLAINTEXT_BYTES_MAX: usize = STORE_VALUE_BYTES_MAX - SEAL_BYTES;
+/// After so many rows a data key is to be retired (design 8). [`Vault::rows_sealed`] counts those of this process.
+pub const ROWS_PER_KEY_MAX: u64 = 1 << 31;
+
+pub(super) const NONCE_BYTES: usize = 12;
+const ROW_LABEL: &[u8] = b"wuku/row/v1\0";
+const DATA_LABEL: &[u8] = b"wuku/data/v1\0";
+const INDEX_LABEL: &[u8] = b"wuku/index/v1\0";
+
+/// 32 secret bytes, wiped when dropped.
+pub(super) type Secret = Zeroizing<[u8; 32]>;
+
+/// Rows that share a data key. The numbers are on disk: never changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The records of a library, by its number.
+    Library(u16),
+    /// Statements with salt, question and blind.
+    Statements,
+    /// Answers kept for repeated requests.
+    Requests,
+    /// Rows of imports, quarantined ones included.
+    Imports,
+}
+
+impl Class {
+    fn number(self) -> u32 {
+        match self {
+            Self::Library(library) => u32::from(library),
+            Self::Statements => 0x0001_0000,
+            Self::Requests => 0x0001_0001,
+            Self::Imports => 0x0001_0002,
+        }
+    }
+}
+
+/// The opened keys of a hub.
+pub struct Vault {
+    index: Secret,
+    ledger: Secret,
+    mac: Secret,
+    data: RwLock<DataKeys>,
+    rows_sealed: AtomicU64,
+}
+
+/// Every data key ever used, so that old rows open; the newest seals.
+struct DataKeys {
+    by_id: BTreeMap<u32, Secret>,
+    newest: u32,
+}
+
+impl Vault {
+    /// Makes the keys of a new hub and stores them wrapped. One batch: a crash leaves all of them or none.
+    ///
+    /// # Errors
+    /// [`VaultError::AlreadyThere`] when the store has keys; whatever the store or the randomness refuses.
+    pub async fn create(kek: &Kek, store: &dyn Store) -> Result<Self, VaultError> {
+        let mut batch = Batch::new(BatchId::random()?);
+        for (id, kind) in (1_u32..).zip([KeyKind::Index, KeyKind::Ledger, KeyKind::Mac, KeyKind::Data]) {
+            let row = key_space::wrapped_key(id);
+            let wrapped = kek.wrap(&row, kind, &random_secret()?)?;
+            batch.check(Check::Absent(row.clone())).put(row, wrapped);
+        }
+        match store.commit(batch).await {
+            Err(CommitError::CheckFailed(_)) => Err(VaultError::AlreadyThere),
+            done => Ok(done?),
+        }?;
+        Self::open(kek, store).await
+    }
+
+    /// Opens the keys of a hub.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongKek`] when none of them opens, [`VaultError::KeyDamaged`] when only some do,
+    /// [`VaultError::NoKeys`] when there are none.
+    pub async fn open(kek: &Kek, store: &dyn Store) -> Result<Self, VaultError> {
+        let rows = wrapped_rows(store).await?;
+        if rows.is_empty() {
+            return Err(VaultError::NoKeys);
+        }
+        let opened: Vec<_> = rows.iter().map(|(id, key, body)| (*id, kek.unwrap(key, body))).collect();
+        if opened.iter().all(|(_, key)| key.is_none()) {
+            return Err(VaultError::WrongKek);
+        }
+        let mut by_kind: BTreeMap<KeyKind, BTreeMap<u32, Secret>> = BTreeMap::new();
+        for (id, key) in opened {
+            let (kind, secret) = key.ok_or(VaultError::KeyDamaged { id })?;
+            by_kind.entry(kind).or_default().insert(id, secret);
+        }
+        let mut only = |kind| match by_kind.remove(&kind).map(|keys| (keys.len(), keys.into_values().next())) {
+            Some((1, Some(secret))) => Ok(secret),
+            _ => Err(VaultError::KeysIncomplete),
+        };
+        let (index, ledger, mac) = (only(KeyKind::Index)?, only(KeyKind::Ledger)?, only(KeyKind::Mac)?);
+        let by_id = by_kind.remove(&KeyKind::Data).ok_or(VaultError::KeysIncomplete)?;
+        let newest = *by_id.last_key_value().ok_or(VaultError::KeysIncomplete)?.0;
+        let data = RwLock::new(DataKeys { by_id, newest });
+        Ok(Self { index, ledger, mac, data, rows_sealed: AtomicU64::new(0) })
+    }
+
+    /// Takes a new data key for all rows sealed from now on; returns its id. Another process on the same store sees it
+    /// when it opens the vault again.
+    ///
+    /// # Errors
+    /// Whatever the store or the randomness refuses; then the old key stays in use.
+    pub async fn rotate(&self, kek: &Kek, store: &dyn Store) -> Result<u32, VaultError> {
+        let rows = wrapped_rows(store).await?;
+        if !rows.iter().any(|(_, key, body)| kek.unwrap(key, body).is_some()) {
+            return Err(VaultError::WrongKek); // a key wrapped by a stranger would lock the hub out at its next start
+        }
+        let last = rows.last().map_or(0, |(id, ..)| *id);
+        let id = last.checked_add(1).ok_or(VaultError::KeysIncomplete)?;
+        let (row, secret) = (key_space::wrapped_key(id), random_secret()?);
+        let mut batch = Batch::new(BatchId::random()?);
+        let wrapped = kek.wrap(&row, KeyKind::Data, &secret)?;
+        batch.check(Check::Absent(row.clone())).put(row, wrapped);
+        store.commit(batch).await?;
+        // Only a durable key may seal a row: a crash before this line leaves a key that no row names.
+        let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
+        data.by_id.insert(id, secret);
+        data.newest = id;
+        self.rows_sealed.store(0, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// How many rows this process has sealed under the newest data key; see [`ROWS_PER_KEY_MAX`].
+    #[must_use]
+    pub fn rows_sealed(&self) -> u64 {
+        self.rows_sealed.load(Ordering::Relaxed)
+    }
+
+    /// What stands for a code in the keys of a library: `HMAC(library key, type ‖ 0x00 ‖ canonical code)[..16]`.
+    #[must_use]
+    pub fn index_key(&self, library: u16, code_type: &str, code: &str) -> IndexKey {
+        let library_key = Zeroizing::new(hmac(&self.index, &[INDEX_LABEL, &library.to_be_bytes()]));
+        IndexKey(first_16(&hmac(&library_key, &[code_type.as_bytes(), &[0], code.as_bytes()])))
+    }
+
+    /// What stands for a subject in statements and ledger: `HMAC(ledger key, type ‖ 0x00 ‖ canonical code)[..16]`.
+    #[must_use]
+    pub fn subject_ref(&self, code_type: &str, code: &str) -> [u8; 16] {
+        first_16(&hmac(&self.ledger, &[code_type.as_bytes(), &[0], code.as_bytes()]))
+    }
+
+    /// A keyed hash for anything else: `HMAC(mac key, label ‖ 0x00 ‖ bytes)`. The label holds no zero byte.
+    #[must_use]
+    pub fn mac(&self, label: &str, bytes: &[u8]) -> [u8; 32] {
+        hmac(&self.mac, &[label.as_bytes(), &[0], bytes])
+    }
+
+    /// Seals a row: `key_id u32 ‖ nonce[12] ‖ ciphertext`, bound to class, key id, version and place. `place` is the row
+    /// key (for a statement, its commitment C); at most [`PLAINTEXT_BYTES_MAX`] bytes.
+    ///
+    /// # Errors
+    /// [`VaultError::TooLarge`]; [`VaultError::Randomness`].
+    pub fn seal_row(&self, class: Class, version: u64, place: &[u8], plaintext: &[u8]) -> Result<Bytes, VaultError> {
+        if plaintext.len() > PLAINTEXT_BYTES_MAX {
+            return Err(VaultError::TooLarge);
+        }
+        let (key_id, cipher) = {
+            let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
+            let secret = data.by_id.get(&data.newest).ok_or(VaultError::KeyUnknown(data.newest))?;
+            (data.newest, class_cipher(secret, class))
+        };
+        let nonce = random_nonce()?;
+        let aad = row_aad(key_id, version, place);
+        let sealed = cipher
+            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
+            .map_err(|_| VaultError::TooLarge)?;
+        self.rows_sealed.fetch_add(1, Ordering::Relaxed);
+        Ok([&key_id.to_be_bytes(), nonce.as_slice(), &sealed].concat().into())
+    }
+
+    /// Opens what [`Vault::seal_row`] made for the same class, version and place.
+    ///
+    /// # Errors
+    /// [`VaultError::RowDamaged`] for bytes that were changed, moved or never sealed here; [`VaultError::KeyUnknown`].
+    pub fn open_row(&self, class: Class, version: u64, place: &[u8], body: &[u8]) -> Result<Vec<u8>, VaultError> {
+        let (key_id, rest) = body.split_first_chunk::<4>().ok_or(VaultError::RowDamaged("it is too short"))?;
+        let (nonce, sealed) =
+            rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::RowDamaged("it is too short"))?;
+        let key_id = u32::from_be_bytes(*key_id);
+        let cipher = {
+            let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
+            class_cipher(data.by_id.get(&key_id).ok_or(VaultError::KeyUnknown(key_id))?, class)
+        };
+        let aad = row_aad(key_id, version, place);
+        cipher
+            .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad })
+            .map_err(|_| VaultError::RowDamaged("it does not open under its key, version and place"))
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(…)")
+    }
+}
+
+/// Why the vault refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VaultError {
+    /// The key file cannot be made or read.
+    #[error("key-encryption key {}: {source}", path.display())]
+    KekFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Key and data would be copied, backed up and stolen together.
+    #[error("the key-encryption key {} lies inside the data folder: keep it on another path", .0.display())]
+    KekInsideData(PathBuf),
+    /// Every user of the machine may read or write the key.
+    #[error("the key-encryption key {} is accessible to all users: chmod 600", .0.display())]
+    KekExposed(PathBuf),
+    /// Not a key file.
+    #[error("the key-encryption key {} does not hold exactly 32 bytes", .0.display())]
+    KekMalformed(PathBuf),
+    /// The data was encrypted under another key-encryption key.
+    #[error("this is not the key-encryption key of this hub: none of its keys opens")]
+    WrongKek,
+    /// `wuku init` has not been run on this store.
+    #[error("the store holds no keys")]
+    NoKeys,
+    /// New keys would make everything stored unreadable.
+    #[error("the store has its keys already")]
+    AlreadyThere,
+    /// One wrapped key does not open though others do.
+    #[error("wrapped key {id} is damaged")]
+    KeyDamaged {
+        /// Its id.
+        id: u32,
+    },
+    /// A kind of key is missing or there twice.
+    #[error("the wrapped keys are not complete")]
+    KeysIncomplete,
+    /// A row names a data key that the vault does not hold.
+    #[error("data key {0} is not known")]
+    KeyUnknown(u32),
+    /// A row is not what was sealed for this place.
+    #[error("the stored row is damaged: {0}")]
+    RowDamaged(&'static str),
+    /// More than fits into one row.
+    #[error("a sealed row holds at most {PLAINTEXT_BYTES_MAX} bytes")]
+    TooLarge,
+    /// The operating system gave no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// Reading the wrapped keys failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Storing the wrapped keys failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+}
+
+/// Id, key and body of every wrapped key, by id.
+async fn wrapped_rows(store: &dyn Store) -> Result<Vec<(u32, Key, Bytes)>, VaultError> {
+    let view = store.snapshot().await?;
+    let (mut rows, mut rest) = (Vec::new(), Some(Prefix::WrappedKey.range()));
+    while let Some(range) = rest {
+        let page = view.scan(range, Direction::Forward, usize::MAX).await?;
+        for (key, value) in page.rows {
+            let id = key_space::parse_wrapped_key(&key).ok_or(VaultError::KeysIncomplete)?;
+            rows.push((id, key, value.body));
+        }
+        rest = page.next;
+    }
+    Ok(rows)
+}
+
+fn row_aad(key_id: u32, version: u64, place: &[u8]) -> Vec<u8> {
+    [ROW_LABEL, &key_id.to_be_bytes(), &version.to_be_bytes(), place].concat()
+}
+
+fn class_cipher(secret: &Secret, class: Class) -> Aes256GcmSiv {
+    cipher(&Zeroizing::new(hmac(secret, &[DATA_LABEL, &class.number().to_be_bytes()])))
+}
+
+pub(super) fn cipher(key: &Secret) -> Aes256GcmSiv {
+    Aes256GcmSiv::new((&**key).into())
+}
+
+fn hmac(key: &Secret, parts: &[&[u8]]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("any length");
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+fn first_16(hash: &[u8; 32]) -> [u8; 16] {
+    let [first, _] = hash.as_chunks::<16>().0 else { return [0; 16] };
+    *first
+}
+
+pub(super) fn random_secret() -> Result<Secret, getrandom::Error> {
+    let mut secret = Zeroizing::new([0; 32]);
+    getrandom::fill(secret.as_mut_slice())?;
+    Ok(secret)
+}
+
+pub(super) fn random_nonce() -> Result<[u8; NONCE_BYTES], getrandom::Error> {
+    let mut nonce = [0; NONCE_BYTES];
+    getrandom::fill(&mut nonce)?;
+    Ok(nonce)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::limited::Limited;
+    use crate::store::memory::Memory;
+
+    const PERSON: &str = "331099199001011234";
+
+    fn empty() -> Limited<Memory> {
+        Memory::store(Clock::from_fn(|| 0))
+    }
+
+    fn kek(byte: u8) -> Kek {
+        Kek::for_test([byte; 32])
+    }
+
+    async fn vault() -> Vault {
+        Vault::create(&kek(1), &empty()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_was_sealed_opens_again_after_a_restart() {
+        let store = empty();
+        let first = Vault::create(&kek(1), &store).await.unwrap();
+        let sealed = first.seal_row(Class::Library(1), 3, b"place", b"plain").unwrap();
+        assert_eq!(sealed.len(), 5 + SEAL_BYTES);
+        let second = Vault::open(&kek(1), &store).await.unwrap();
+        assert_eq!(second.open_row(Class::Library(1), 3, b"place", &sealed).unwrap(), b"plain");
+        assert_eq!(first.index_key(1, "111", PERSON), second.index_key(1, "111", PERSON));
+        assert_eq!(first.subject_ref("111", PERSON), second.subject_ref("111", PERSON));
+        assert_eq!(first.mac("request", b"x"), second.mac("request", b"x"));
+    }
+
+    #[tokio::test]
+    async fn a_row_moved_rolled_or_taken_for_another_class_does_not_open() {
+        let vault = vault().await;
+        let sealed = vault.seal_row(Class::Library(1), 3, b"place", b"plain").unwrap();
+        let damaged = |class, version, place: &[u8], body: &[u8]| {
+            matches!(vault.open_row(class, version, place, body), Err(VaultError::RowDamaged(_)))
+        };
+        assert!(!damaged(Class::Library(1), 3, b"place", &sealed));
+        assert!(damaged(Class::Library(1), 3, b"other", &sealed));
+        assert!(damaged(Class::Library(1), 4, b"place", &sealed));
+        assert!(damaged(Class::Library(2), 3, b"place", &sealed));
+        assert!(damaged(Class::Statements, 3, b"place", &sealed));
+        assert!(damaged(Class::Library(1), 3, b"place", &sealed[..15]));
+        assert!(damaged(Class::Library(1), 3, b"place", b""));
+    }
+
+    #[tokio::test]
+    async fn any_changed_byte_of_a_sealed_row_is_noticed() {
+        let vault = vault().await;
+        let sealed = vault.seal_row(Class::Statements, 1, b"place", b"plain").unwrap();
+        for at in 0..sealed.len() {
+            let mut changed = sealed.to_vec();
+            changed[at] ^= 0x40;
+            let opened = vault.open_row(Class::Statements, 1, b"place", &changed);
+            assert!(matches!(opened, Err(VaultError::RowDamaged(_) | VaultError::KeyUnknown(_))), "byte {at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_wrong_key_and_a_damaged_key_row_are_told_apart() {
+        let store = empty();
+        assert!(matches!(Vault::open(&kek(1), &store).await, Err(VaultError::NoKeys)));
+        let vault = Vault::create(&kek(1), &store).await.unwrap();
+        assert!(matches!(Vault::create(&kek(1), &store).await, Err(VaultError::AlreadyThere)));
+        assert!(matches!(Vault::open(&kek(2), &store).await, Err(VaultError::WrongKek)));
+        assert!(matches!(vault.rotate(&kek(2), &store).await, Err(VaultError::WrongKek)));
+        let from = store.snapshot().await.unwrap().get(&key_space::wrapped_key(1)).await.unwrap().unwrap();
+        let mut swap = Batch::new(BatchId([9; 16]));
+        swap.put(key_space::wrapped_key(2), from.body); // a wrapped key moved to another id
+        store.commit(swap).await.unwrap();
+        assert!(matches!(Vault::open(&kek(1), &store).await, Err(VaultError::KeyDamaged { id: 2 })));
+    }
+
+    #[tokio::test]
+    async fn after_a_rotation_new_rows_take_the_new_key_and_old_ones_still_open() {
+        let store = empty();
+        let vault = Vault::create(&kek(1), &store).await.unwrap();
+        let old = vault.seal_row(Class::Library(1), 1, b"p", b"old").unwrap();
+        let id = vault.rotate(&kek(1), &store).await.unwrap();
+        let new = vault.seal_row(Class::Library(1), 1, b"p", b"new").unwrap();
+        assert_ne!(old[..4], new[..4]);
+        assert_eq!(new[..4], id.to_be_bytes());
+        for vault in [vault, Vault::open(&kek(1), &store).await.unwrap()] {
+            assert_eq!(vault.open_row(Class::Library(1), 1, b"p", &old).unwrap(), b"old");
+            assert_eq!(vault.open_row(Class::Library(1), 1, b"p", &new).unwrap(), b"new");
+            assert_eq!(vault.seal_row(Class::Library(1), 1, b"p", b"x").unwrap()[..4], id.to_be_bytes());
+        }
+    }
+
+    #[tokio::test]
+    async fn one_code_is_another_key_in_each_library_and_in_the_ledger() {
+        let vault = vault().await;
+        let keys = [
+            vault.index_key(1, "111", PERSON).0,
+            vault.index_key(2, "111", PERSON).0,
+            vault.index_key(1, "001", PERSON).0,
+            vault.subject_ref("111", PERSON),
+            first_16(&vault.mac("111", PERSON.as_bytes())),
+        ];
+        for (n, key) in keys.iter().enumerate() {
+            assert!(keys.iter().skip(n + 1).all(|other| other != key));
+        }
+        assert_ne!(vault.index_key(1, "11", "1x"), vault.index_key(1, "111", "x"), "type and code do not run together");
+    }
+
+    #[tokio::test]
+    async fn nothing_plain_reaches_the_store() {
+        let store = empty();
+        let vault = Vault::create(&kek(1), &store).await.unwrap();
+        let row = key_space::record_row(1, &vault.index_key(1, "111", PERSON), 1);
+        let mut batch = Batch::new(BatchId([1; 16]));
+        batch.put(row.clone(), vault.seal_row(Class::Library(1), 1, row.as_bytes(), PERSON.as_bytes()).unwrap());
+        store.commit(batch).await.unwrap();
+        let all = super::super::contract::KeyRange::prefix(Vec::new());
+        let page = store.snapshot().await.unwrap().scan(all, Direction::Forward, 100).await.unwrap();
+        let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
+        for (key, value) in page.rows {
+            for secret in [PERSON.as_bytes(), &[1; 32], vault.index.as_slice(), vault.ledger.as_slice()] {
+                assert!(!contains(key.as_bytes(), secret) && !contains(&value.body, secret));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_that_would_not_fit_is_refused_before_it_is_sealed() {
+        let vault = vault().await;
+        let largest = vec![7; PLAINTEXT_BYTES_MAX];
+        assert_eq!(vault.seal_row(Class::Imports, 1, b"p", &largest).unwrap().len(), STORE_VALUE_BYTES_MAX);
+        let more = vec![7; PLAINTEXT_BYTES_MAX + 1];
+        assert!(matches!(vault.seal_row(Class::Imports, 1, b"p", &more), Err(VaultError::TooLarge)));
+    }
+}
