@@ -221,7 +221,11 @@ pub struct FieldFault {
 
 impl FieldFault {
     /// A fault of the named field.
-    pub fn new(field: impl Into<String>, text_zh: impl Into<Cow<'static, str>>, text_en: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(
+        field: impl Into<String>,
+        text_zh: impl Into<Cow<'static, str>>,
+        text_en: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self { field: field.into(), text_zh: text_zh.into(), text_en: text_en.into() }
     }
 }

@@ -1,1 +1,17 @@
-//! (being built)
+//! Our word on an answer: statements, evidence, trust files, and the one verifier.
+//!
+//! What this room promises: evidence it calls good was recorded by a log the verifier itself trusts, byte for byte as handed
+//! over. It knows nothing of the store or the network, and reads no clock.
+pub mod canonical; // protobuf bytes that can be written in one way only
+pub mod evidence; // an answer with its receipt, as a file
+pub mod json; // canonical JSON, written by hand so that it is one form
+pub mod question; // which question stands behind a kind, and what it echoes
+pub mod readable; // any of our messages as JSON for people
+pub mod report; // `wuku verify` and `wuku-verify`
+pub mod statement; // what is hashed, and what a statement must look like
+pub mod trust; // the verifier's own list of logs and keys
+pub mod verify; // the one verifier
+
+pub use crate::wire::proto::receipt::v1::{Evidence, Kind, Outcome, PublicEvent, Receipt, Statement};
+pub use trust::Trust;
+pub use verify::{Options, Step, Verdict, verify};

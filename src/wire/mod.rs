@@ -5,12 +5,36 @@
 
 /// Messages generated from `proto/`, one module a package.
 pub mod proto {
-    pub mod library { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.library.v1.rs")); } }
-    pub mod receipt { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.receipt.v1.rs")); } }
-    pub mod exchange { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.exchange.v1.rs")); } }
-    pub mod licence { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.licence.v1.rs")); } }
-    pub mod intake { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.intake.v1.rs")); } }
-    pub mod catalogue { pub mod v1 { include!(concat!(env!("OUT_DIR"), "/wuku.catalogue.v1.rs")); } }
+    pub mod library {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.library.v1.rs"));
+        }
+    }
+    pub mod receipt {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.receipt.v1.rs"));
+        }
+    }
+    pub mod exchange {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.exchange.v1.rs"));
+        }
+    }
+    pub mod licence {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.licence.v1.rs"));
+        }
+    }
+    pub mod intake {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.intake.v1.rs"));
+        }
+    }
+    pub mod catalogue {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.catalogue.v1.rs"));
+        }
+    }
 }
 
 /// The compiled descriptors of `proto/`, for gRPC reflection.

@@ -1,0 +1,132 @@
+//! The private key that signs checkpoints (and, offline, the root key that signs trust files). No other file of this room holds
+//! one; it is wiped from memory when dropped.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use ed25519_dalek::{Signer as _, SigningKey};
+use zeroize::Zeroizing;
+
+use super::note::{NoteError, VerifierKey, is_key_name};
+use super::suite::SuiteName;
+
+const PREFIX: &str = "PRIVATE+KEY+";
+
+/// A signing key of a log or of a hub's root, with its name.
+pub struct LogKey {
+    verifier: VerifierKey,
+    secret: Secret,
+}
+
+enum Secret {
+    /// Wipes itself on drop.
+    Ed25519(SigningKey),
+}
+
+impl LogKey {
+    /// A new key of that name.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`] for a name a key cannot have, [`NoteError::NoRandomness`] when the system gives none.
+    pub fn generate(name: &str, suite: SuiteName) -> Result<Self, NoteError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut_slice()).map_err(|_| NoteError::NoRandomness)?;
+        Self::from_seed(name, suite, &seed)
+    }
+
+    /// The key of that name made from 32 secret bytes.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`] for a name a key cannot have.
+    pub fn from_seed(name: &str, suite: SuiteName, seed: &[u8; 32]) -> Result<Self, NoteError> {
+        if !is_key_name(name) {
+            return Err(NoteError::KeyName);
+        }
+        let (secret, public) = match suite {
+            SuiteName::Ed25519 => {
+                let secret = SigningKey::from_bytes(seed);
+                let public = secret.verifying_key().to_bytes().to_vec();
+                (Secret::Ed25519(secret), public)
+            }
+        };
+        Ok(Self { verifier: VerifierKey::new(name, suite, public)?, secret })
+    }
+
+    /// Reads a key as [`Self::to_text`] writes it: `PRIVATE+KEY+<name>+<key id>+<base64 of type and seed>`, the form of Go's
+    /// `sumdb/note`, with or without a final newline.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] for anything else, a key id that does not fit included.
+    pub fn parse(text: &str) -> Result<Self, NoteError> {
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        let mut parts = text.strip_prefix(PREFIX).ok_or(NoteError::Key)?.splitn(3, '+');
+        let (Some(name), Some(id), Some(secret)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(NoteError::Key);
+        };
+        let bytes = Zeroizing::new(BASE64.decode(secret).map_err(|_| NoteError::Key)?);
+        for suite in SuiteName::ALL {
+            if let Some(Ok(seed)) = bytes.strip_prefix(suite.key_type()).map(<&[u8; 32]>::try_from) {
+                let key = Self::from_seed(name, suite, seed)?;
+                return if key.verifier.id_hex() == id { Ok(key) } else { Err(NoteError::Key) };
+            }
+        }
+        Err(NoteError::Key)
+    }
+
+    /// The key as text, with a final newline, for a file only its owner may read.
+    #[must_use]
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let Secret::Ed25519(secret) = &self.secret;
+        let mut bytes = Zeroizing::new(self.verifier.suite().key_type().to_vec());
+        bytes.extend_from_slice(&*Zeroizing::new(secret.to_bytes()));
+        let secret = Zeroizing::new(BASE64.encode(&*bytes));
+        Zeroizing::new(format!("{PREFIX}{}+{}+{}\n", self.verifier.name(), self.verifier.id_hex(), *secret))
+    }
+
+    /// The public half.
+    #[must_use]
+    pub const fn verifier(&self) -> &VerifierKey {
+        &self.verifier
+    }
+
+    /// Signs the message.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+        match &self.secret {
+            Secret::Ed25519(secret) => secret.sign(message).to_bytes().to_vec(),
+        }
+    }
+}
+
+impl std::fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogKey({})", self.verifier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_from_its_text_and_from_no_other() {
+        let key = LogKey::generate("hub.test/wuku/1", SuiteName::Ed25519).unwrap();
+        let text = key.to_text();
+        let again = LogKey::parse(&text).unwrap();
+        assert_eq!(again.verifier(), key.verifier());
+        assert_eq!(again.sign(b"x"), key.sign(b"x"));
+        assert!(LogKey::parse(&text.replace("hub.test", "hub.tesT")).is_err(), "the id binds the name");
+        assert!(LogKey::parse(&text[..text.len() - 3]).is_err());
+        assert!(!format!("{key:?}").contains(&text[text.len() - 20..text.len() - 1]));
+        assert!(
+            LogKey::generate("a b", SuiteName::Ed25519).is_err()
+                && LogKey::generate("a+b", SuiteName::Ed25519).is_err()
+        );
+    }
+
+    #[test]
+    fn the_key_of_go_is_read() {
+        let text = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+        let key = LogKey::parse(text).unwrap();
+        assert_eq!(key.verifier().to_string(), "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
+        assert_eq!(key.to_text().trim_end(), text);
+    }
+}
