@@ -1,1 +1,12 @@
-//! (being built)
+//! Who is calling, and within which limits.
+//!
+//! A caller is a connection whose client certificate verified ([`listener`], [`trust`]) and names one system
+//! ([`identity`]). Every call passes one short stack ([`stack`]) before a service sees it.
+pub mod admin;
+mod body;
+pub mod identity;
+pub mod listener;
+pub mod stack;
+#[cfg(test)]
+mod tests;
+pub mod trust;

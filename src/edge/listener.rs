@@ -1,0 +1,276 @@
+//! The door: TCP in, mutually authenticated HTTP/2 connections out.
+//!
+//! TLS is ended here rather than in the gRPC library, because certificates and revocation lists must change without a
+//! restart and the library offers neither lists nor reloading. Handshakes run on tasks of their own, few at a time and
+//! against the clock; whoever fails one has cost us a socket and never reaches a service.
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+use super::identity::Peer;
+use super::trust::{Standing, TrustStore};
+use crate::config::{Limits, Listen};
+use crate::telemetry::Metrics;
+
+const KEEPALIVE: Duration = Duration::from_secs(30);
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
+/// After `accept` failed (usually: out of file descriptors), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many may come in, and how fast they must be.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// Handshakes under way at once.
+    pub handshakes_max: usize,
+    /// Time for one handshake.
+    pub handshake: Duration,
+}
+
+impl From<&Listen> for Door {
+    fn from(listen: &Listen) -> Self {
+        Self {
+            connections_max: listen.connections_max.min(Semaphore::MAX_PERMITS),
+            handshakes_max: listen.handshakes_max.min(Semaphore::MAX_PERMITS),
+            handshake: Duration::from_millis(listen.handshake_ms_max),
+        }
+    }
+}
+
+/// A bound port that lets in who proves to be a system of `hub`.
+pub struct Listener {
+    tcp: TcpListener,
+    hub: Arc<str>,
+    trust: Arc<TrustStore>,
+    door: Door,
+    metrics: Metrics,
+}
+
+impl Listener {
+    /// Binds the port; nobody is let in before [`Listener::incoming`].
+    ///
+    /// # Errors
+    /// What the system says about the address.
+    pub async fn bind(
+        address: SocketAddr,
+        hub: &str,
+        trust: Arc<TrustStore>,
+        door: Door,
+        metrics: Metrics,
+    ) -> io::Result<Self> {
+        Ok(Self { tcp: TcpListener::bind(address).await?, hub: hub.into(), trust, door, metrics })
+    }
+
+    /// Where it listens; tells the port when 0 was asked for.
+    ///
+    /// # Errors
+    /// What the system says about the socket.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Lets callers in, for as long as the stream lives: for `serve_with_incoming_shutdown`. Dropping it closes the port.
+    pub fn incoming(self) -> impl Stream<Item = io::Result<PeerStream>> + use<> {
+        let (to_server, incoming) = mpsc::channel(64);
+        tokio::spawn(self.accept(to_server));
+        ReceiverStream::new(incoming)
+    }
+
+    async fn accept(self, to_server: mpsc::Sender<io::Result<PeerStream>>) {
+        let connections = Arc::new(Semaphore::new(self.door.connections_max));
+        let handshakes = Arc::new(Semaphore::new(self.door.handshakes_max));
+        let listener = Arc::new(self);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.tcp.accept() => accepted,
+                () = to_server.closed() => return,
+            };
+            let Ok((tcp, remote)) = accepted else {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
+            // Refuse rather than queue: a caller that hears no at once tries another node.
+            let (Ok(place), Ok(turn)) =
+                (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&handshakes).try_acquire_owned())
+            else {
+                listener.metrics.handshake("full");
+                continue;
+            };
+            let (listener, to_server) = (Arc::clone(&listener), to_server.clone());
+            tokio::spawn(async move {
+                let welcomed =
+                    tokio::time::timeout(listener.door.handshake, listener.welcome(tcp, remote, place)).await;
+                drop(turn);
+                let result = match welcomed {
+                    Ok(Ok(stream)) => to_server.send(Ok(stream)).await.map_or("stopping", |()| "ok"),
+                    Ok(Err(refused)) => {
+                        tracing::info!(%remote, reason = refused.result, error = %refused.error, "connection refused");
+                        refused.result
+                    }
+                    Err(_) => "timeout",
+                };
+                listener.metrics.handshake(result);
+            });
+        }
+    }
+
+    async fn welcome(
+        &self,
+        tcp: TcpStream,
+        remote: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> Result<PeerStream, Refused> {
+        prepare(&tcp).map_err(|e| Refused::new("tls", &e))?;
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.trust.current().server));
+        let tls = acceptor.accept(tcp).await.map_err(|e| Refused::new("tls", &e))?;
+        let session = tls.get_ref().1;
+        // A client that offers no protocol at all passes the handshake; it is not one of ours.
+        if session.alpn_protocol() != Some(b"h2") {
+            return Err(Refused::new("no_h2", &"the client did not offer HTTP/2"));
+        }
+        let chain: Vec<_> =
+            session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
+        let end_entity = chain.first().ok_or_else(|| Refused::new("no_identity", &"no certificate"))?;
+        let peer = Peer::parse(end_entity, &self.hub).map_err(|e| Refused::new("no_identity", &e))?;
+        let trust = Arc::clone(&self.trust);
+        let inside = Inside { peer, chain, remote, judged: AtomicU64::new(0), trust };
+        let connection = Connection(Arc::new(inside));
+        self.metrics.connections.inc();
+        Ok(PeerStream { tls, connection, _place: place, metrics: self.metrics.clone() })
+    }
+}
+
+struct Refused {
+    result: &'static str,
+    error: String,
+}
+
+impl Refused {
+    fn new(result: &'static str, error: &dyn std::fmt::Display) -> Self {
+        Self { result, error: error.to_string() }
+    }
+}
+
+/// The gRPC library leaves these alone when connections come from outside it.
+fn prepare(tcp: &TcpStream) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    SockRef::from(tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE_ANSWER))
+}
+
+/// Who is at the other end, known to every request of the connection (tonic puts it into the request's extensions).
+#[derive(Clone)]
+pub struct Connection(Arc<Inside>);
+
+struct Inside {
+    peer: Peer,
+    chain: Vec<CertificateDer<'static>>,
+    remote: SocketAddr,
+    judged: AtomicU64,
+    trust: Arc<TrustStore>,
+}
+
+impl Connection {
+    /// The system named by the certificate.
+    #[must_use]
+    pub fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// The other end's address.
+    #[must_use]
+    pub fn remote(&self) -> SocketAddr {
+        self.0.remote
+    }
+
+    /// How the certificate stands *now*, not as it stood at the handshake.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.0.trust.standing(&self.0.chain, self.0.peer.not_after_s, &self.0.judged)
+    }
+}
+
+/// A connection with a known caller. Gives back its place among the connections when dropped.
+pub struct PeerStream {
+    tls: TlsStream<TcpStream>,
+    connection: Connection,
+    metrics: Metrics,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for PeerStream {
+    fn drop(&mut self) {
+        self.metrics.connections.dec();
+    }
+}
+
+impl Connected for PeerStream {
+    type ConnectInfo = Connection;
+
+    fn connect_info(&self) -> Connection {
+        self.connection.clone()
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write(cx, bytes)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tls).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tls).poll_write_vectored(cx, slices)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.tls.is_write_vectored()
+    }
+}
+
+/// A gRPC server with every HTTP/2 limit stated, none left to a default that may change.
+#[must_use]
+pub fn http2(listen: &Listen, limits: &Limits) -> Server {
+    Server::builder()
+        .accept_http1(false)
+        .max_concurrent_streams(limits.streams_per_connection_max)
+        .http2_max_header_list_size(limits.header_bytes_max)
+        .max_frame_size(16_384)
+        .initial_stream_window_size(256 << 10)
+        .initial_connection_window_size(1 << 20)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_ANSWER))
+        .http2_max_pending_accept_reset_streams(Some(20)) // rapid reset, CVE-2023-44487
+        .http2_max_local_error_reset_streams(Some(1_024))
+        // No grace beside it: with one, tonic 0.14.9 cuts the connection at age + grace without ever saying GOAWAY.
+        // Calls are ended by their own deadlines.
+        .max_connection_age(Duration::from_millis(listen.connection_age_ms_max))
+}

@@ -1,0 +1,432 @@
+//! What every call passes before a service sees it, outermost first.
+//!
+//! Layers do what needs no decoded message: naming the call, counting it, bounding it, knowing the caller. Whether the
+//! caller may ask *this* is policy's question and needs the message, so it is not a layer.
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use hyper::body::{Bytes, Frame};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+use tonic::body::Body;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use tower::layer::util::{Identity, Stack};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+
+use super::body::{Watch, watched};
+use super::identity::{Peer, hex};
+use super::listener::Connection;
+use super::trust::Standing;
+use crate::config::Limits;
+use crate::failure::Reason;
+use crate::telemetry::{CallLabels, MethodLabels, Metrics};
+
+type L<A> = AroundLayer<A>;
+/// The finished stack, for `tonic::transport::Server::layer`.
+pub type EdgeStack =
+    Stack<L<Caller>, Stack<L<Deadlines>, Stack<L<InFlight>, Stack<L<AccessLog>, Stack<L<RequestIds>, Identity>>>>>;
+
+/// Top is outermost. Anything that must see refusals stands above what refuses.
+#[must_use]
+pub fn stack(limits: &Limits, metrics: &Metrics) -> EdgeStack {
+    let places = Arc::new(Semaphore::new(limits.in_flight_max.min(Semaphore::MAX_PERMITS)));
+    ServiceBuilder::new()
+        .layer(AroundLayer::new(RequestIds)) // every later line can name the call
+        .layer(AroundLayer::new(AccessLog::new(metrics))) // sees every outcome, refused and abandoned ones included
+        .layer(AroundLayer::new(InFlight::new(places, limits, metrics))) // refuse rather than queue: callers retry elsewhere
+        .layer(AroundLayer::new(Deadlines::new(limits))) // keep time to say why we failed
+        .layer(AroundLayer::new(Caller)) // client certificate → Peer; no Peer, no service
+        .into_inner()
+}
+
+/// The call's name in logs and failure details. In the request's extensions and the response's `x-request-id`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RequestId(pub Arc<str>);
+
+/// When the answer must be there. In the request's extensions: services look before each costly step.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(pub Instant);
+
+/// What a layer does around the rest of the stack.
+pub trait Around: Clone + Send + Sync + 'static {
+    /// Handles one call; `inner` is everything further in.
+    fn call<S: Inner>(self, request: Request<Body>, inner: S) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// The rest of the stack, as a layer sees it.
+pub trait Inner:
+    Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static
+{
+}
+
+impl<S> Inner for S where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send> + Send + 'static
+{
+}
+
+async fn answer_of(inner: impl Inner, request: Request<Body>) -> Response<Body> {
+    match inner.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+/// Gives each call a name.
+#[derive(Clone)]
+pub struct RequestIds;
+
+impl Around for RequestIds {
+    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+        let id = request.headers().get(&REQUEST_ID).and_then(sane_id).unwrap_or_else(fresh_id);
+        let header = HeaderValue::from_str(&id).ok();
+        request.extensions_mut().insert(RequestId(id));
+        let mut response = answer_of(inner, request).await;
+        if let Some(header) = header {
+            response.headers_mut().insert(REQUEST_ID, header);
+        }
+        response
+    }
+}
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Only the shapes of a UUID: a looser rule would let a caller put an identity number into our log.
+fn sane_id(value: &HeaderValue) -> Option<Arc<str>> {
+    let text = value.to_str().ok()?;
+    let dashes: Vec<usize> = text.bytes().enumerate().filter(|(_, b)| *b == b'-').map(|(i, _)| i).collect();
+    let shaped = (text.len() == 36 && dashes == [8, 13, 18, 23]) || (text.len() == 32 && dashes.is_empty());
+    (shaped && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())).then(|| text.into())
+}
+
+fn fresh_id() -> Arc<str> {
+    let mut bytes = [0; 16];
+    // Without randomness the call still runs; it only shares its name with others.
+    let _unnamed = getrandom::fill(&mut bytes);
+    hex(&bytes).into()
+}
+
+/// One log line and one count for each call. Names the calling *system* and the rpc, never what was asked.
+#[derive(Clone)]
+pub struct AccessLog {
+    metrics: Metrics,
+    methods: Arc<HashMap<String, MethodLabels>>,
+}
+
+impl AccessLog {
+    fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone(), methods: Arc::new(known_methods()) }
+    }
+}
+
+impl Around for AccessLog {
+    async fn call<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+        // A path nobody serves could hold anything, so it is not repeated.
+        let method = self.methods.get(request.uri().path()).cloned().unwrap_or_else(|| labels("unknown", "unknown"));
+        let mut line = Line {
+            method,
+            caller: request.extensions().get::<Connection>().map(|c| c.peer().uri.clone()).unwrap_or_default(),
+            id: request.extensions().get::<RequestId>().map(|i| Arc::clone(&i.0)).unwrap_or_default(),
+            since: Instant::now(),
+            code: Code::Cancelled, // unless something better is seen before the line is dropped
+            metrics: self.metrics,
+        };
+        line.metrics.in_flight.inc();
+        let response = answer_of(inner, request).await;
+        line.see(response.headers());
+        watched(response, line)
+    }
+}
+
+struct Line {
+    method: MethodLabels,
+    caller: String,
+    id: Arc<str>,
+    since: Instant,
+    code: Code,
+    metrics: Metrics,
+}
+
+impl Line {
+    fn see(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get(Status::GRPC_STATUS) {
+            self.code = Code::from_bytes(code.as_bytes());
+        }
+    }
+}
+
+impl Watch for Line {
+    fn sent(&mut self, frame: &Frame<Bytes>) {
+        if let Some(trailers) = frame.trailers_ref() {
+            self.see(trailers);
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let MethodLabels { grpc_service, grpc_method } = self.method.clone();
+        let (took, code) = (self.since.elapsed(), code_name(self.code));
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(
+            target: "wuku::access",
+            service = grpc_service, method = grpc_method, code, caller = self.caller, ms, request_id = &*self.id,
+            "call"
+        );
+        self.metrics.in_flight.dec();
+        self.metrics.call_seconds.get_or_create(&self.method).observe(took.as_secs_f64());
+        self.metrics.calls.get_or_create(&CallLabels { grpc_service, grpc_method, grpc_code: code }).inc();
+    }
+}
+
+/// Bounds the calls in progress over all connections together.
+#[derive(Clone)]
+pub struct InFlight {
+    places: Arc<Semaphore>,
+    retry_after: Duration,
+    metrics: Metrics,
+}
+
+impl InFlight {
+    fn new(places: Arc<Semaphore>, limits: &Limits, metrics: &Metrics) -> Self {
+        Self { places, retry_after: Duration::from_millis(limits.overload_retry_ms), metrics: metrics.clone() }
+    }
+}
+
+impl Around for InFlight {
+    async fn call<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+        let Ok(place) = self.places.try_acquire_owned() else {
+            self.metrics.shed.inc();
+            return refusal(Reason::HubOverloaded, request.extensions().get(), Some(self.retry_after)).into_http();
+        };
+        watched(answer_of(inner, request).await, place)
+    }
+}
+
+impl Watch for OwnedSemaphorePermit {}
+
+/// Ends every call in time to say so, body included.
+#[derive(Clone)]
+pub struct Deadlines {
+    most: Duration,
+    most_for_imports: Duration,
+    reserve: Duration,
+}
+
+impl Deadlines {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            most: Duration::from_millis(limits.deadline_ms_max),
+            most_for_imports: Duration::from_millis(limits.import_deadline_ms_max),
+            reserve: Duration::from_millis(limits.deadline_reserve_ms),
+        }
+    }
+}
+
+const IMPORT: &str = "/wuku.intake.v1.IntakeService/Import";
+
+impl Around for Deadlines {
+    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+        let most = if request.uri().path() == IMPORT { self.most_for_imports } else { self.most };
+        let asked = request.headers().get("grpc-timeout").and_then(parse_timeout);
+        let left = asked.unwrap_or(most).min(most).saturating_sub(self.reserve);
+        let status = refusal(Reason::DeadlineTooShort, request.extensions().get(), None);
+        if left.is_zero() {
+            return status.into_http();
+        }
+        let at = Instant::now() + left;
+        request.extensions_mut().insert(Deadline(at));
+        match tokio::time::timeout_at(at, answer_of(inner, request)).await {
+            Ok(response) => watched(response, Timed { end: Box::pin(tokio::time::sleep_until(at)), status }),
+            Err(_) => status.into_http(),
+        }
+    }
+}
+
+struct Timed {
+    end: Pin<Box<Sleep>>,
+    status: Status,
+}
+
+impl Watch for Timed {
+    fn stop(&mut self, cx: &mut Context<'_>) -> Option<Status> {
+        self.end.as_mut().poll(cx).is_ready().then(|| self.status.clone())
+    }
+}
+
+/// `grpc-timeout`: at most eight digits and a unit (gRPC over HTTP/2). Anything else counts as not given.
+fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let n: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(n.checked_mul(3_600)?)),
+        "M" => Some(Duration::from_secs(n.checked_mul(60)?)),
+        "S" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_millis(n)),
+        "u" => Some(Duration::from_micros(n)),
+        "n" => Some(Duration::from_nanos(n)),
+        _ => None,
+    }
+}
+
+/// Puts the [`Peer`] into the request's extensions, if its certificate is still good; and stops the answer when it no
+/// longer is.
+#[derive(Clone)]
+pub struct Caller;
+
+impl Around for Caller {
+    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+        let id = request.extensions().get::<RequestId>().cloned();
+        let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+            return refusal(Reason::CallerUnknown, id.as_ref(), None).into_http();
+        };
+        let mut standing = StandingWatch { connection, id };
+        if let Some(status) = standing.refusal() {
+            return status.into_http();
+        }
+        request.extensions_mut().insert::<Peer>(standing.connection.peer().clone());
+        let response = answer_of(inner, request).await;
+        // An answer that became ready after the revocation does not leave either.
+        match standing.refusal() {
+            Some(status) => status.into_http(),
+            None => watched(response, standing),
+        }
+    }
+}
+
+struct StandingWatch {
+    connection: Connection,
+    id: Option<RequestId>,
+}
+
+impl StandingWatch {
+    fn refusal(&mut self) -> Option<Status> {
+        let reason = match self.connection.standing() {
+            Standing::Good => return None,
+            Standing::Revoked => Reason::CertificateRevoked,
+            Standing::Expired | Standing::Unknown => Reason::CallerUnknown,
+        };
+        Some(refusal(reason, self.id.as_ref(), None))
+    }
+}
+
+impl Watch for StandingWatch {
+    fn stop(&mut self, _cx: &mut Context<'_>) -> Option<Status> {
+        self.refusal()
+    }
+}
+
+/// A refusal by a layer, in the shape every failure of the hub has.
+fn refusal(reason: Reason, id: Option<&RequestId>, retry_after: Option<Duration>) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason.name(), "wuku", HashMap::new());
+    details.set_localized_message("zh-CN", format!("{}{}", reason.text_zh(), reason.remedy_zh()));
+    if let Some(RequestId(id)) = id {
+        details.set_request_info(id.to_string(), "");
+    }
+    if let Some(delay) = retry_after {
+        details.set_retry_info(Some(delay));
+    }
+    let text = format!("{} {}", reason.text_en(), reason.remedy_en());
+    let mut status = Status::with_error_details(Code::from_i32(reason.code()), text, details);
+    if let Some(delay) = retry_after {
+        let ms = MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        status.metadata_mut().insert("grpc-retry-pushback-ms", ms);
+    }
+    status
+}
+
+/// Every rpc of our contract, and health and reflection: what a label may name.
+fn known_methods() -> HashMap<String, MethodLabels> {
+    let descriptors: prost_types::FileDescriptorSet =
+        prost::Message::decode(crate::wire::DESCRIPTORS).unwrap_or_default();
+    let mut known = HashMap::new();
+    let mut add = |service: &str, method: &str| known.insert(format!("/{service}/{method}"), labels(service, method));
+    for file in &descriptors.file {
+        for service in &file.service {
+            let name = format!("{}.{}", file.package(), service.name());
+            service.method.iter().for_each(|m| drop(add(&name, m.name())));
+        }
+    }
+    add("grpc.health.v1.Health", "Check");
+    add("grpc.health.v1.Health", "Watch");
+    add("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo");
+    add("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo");
+    known
+}
+
+fn labels(service: &str, method: &str) -> MethodLabels {
+    MethodLabels { grpc_service: service.to_owned(), grpc_method: method.to_owned() }
+}
+
+fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// Makes a tower layer of an [`Around`].
+#[derive(Clone)]
+pub struct AroundLayer<A>(A);
+
+impl<A> AroundLayer<A> {
+    fn new(around: A) -> Self {
+        Self(around)
+    }
+}
+
+impl<A: Clone, S> Layer<S> for AroundLayer<A> {
+    type Service = AroundService<A, S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        AroundService { around: self.0.clone(), inner }
+    }
+}
+
+/// An [`Around`] with what it stands around.
+#[derive(Clone)]
+pub struct AroundService<A, S> {
+    around: A,
+    inner: S,
+}
+
+impl<A: Around, S: Inner + Clone> Service<Request<Body>> for AroundService<A, S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // `oneshot` waits for the inner service
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let (around, inner) = (self.around.clone(), self.inner.clone());
+        Box::pin(async move { Ok(around.call(request, inner).await) })
+    }
+}
