@@ -101,6 +101,9 @@ pub enum MetaRow {
 /// The layout this program writes. An older program refuses a folder of a newer layout.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The bytes that all versions of one record share; engines with prefix filters may build them on so many.
+pub const RECORD_PREFIX_BYTES: usize = 1 + 2 + 16;
+
 /// A subject inside a library as keys name it: a keyed hash, made by the [`vault`](super::vault).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexKey(pub [u8; 16]);

@@ -8,8 +8,10 @@ mod kek; // the key that wraps the others
 mod limited; // the wrapper that makes engines alike
 
 pub mod faulty; // fails when told to, for tests
+pub mod fence; // how far the log had come, on another path
 pub mod key_space; // every key prefix, its bytes never changed
 pub mod memory; // for tests
+pub mod rocks; // on one machine
 pub mod vault; // no plain value on disk, no plain identity number in a key
 
 #[cfg(test)]

@@ -1,0 +1,570 @@
+//! RocksDB, the engine of one machine, set for evidence: a damaged file is an error, never a quiet loss.
+//!
+//! RocksDB's own defaults drop what follows a bad record of the write-ahead log and carry on after a disk error. Here
+//! an acknowledged batch has been synced, a log damaged anywhere but in an unfinished tail refuses to open, and after a
+//! failed write nothing more is written: the process is to end, and the next start learns from the disk what is true.
+//!
+//! Blocking is decided here: a point read runs on the calling worker (a few microseconds when cached), long scans and
+//! commits on a blocking thread.
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rocksdb::{
+    BlockBasedOptions, Cache, ChecksumType, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
+    SliceTransform, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+};
+use self_cell::self_cell;
+
+use super::contract::{
+    Admitted, CommitError, Direction, Engine, Key, KeyRange, Page, PageBuilder, Snapshot, StoreError, Versioned,
+};
+use super::key_space::{self, FORMAT_VERSION, MetaRow, RECORD_PREFIX_BYTES};
+use super::limited::{Limited, settle};
+use crate::clock::Clock;
+
+/// Reads of more rows than this leave the worker.
+const ROWS_ON_WORKER_MAX: usize = 64;
+/// RocksDB's own message log, in the data folder: so many files …
+const MESSAGE_FILES: usize = 4;
+/// … of this size.
+const MESSAGE_FILE_BYTES: usize = 8 << 20;
+/// Table files held open at once.
+const OPEN_FILES_MAX: i32 = 1_024;
+/// Protects rows in memory against flipped bits, and does not carry on after a disk error.
+const STRING_OPTIONS: &str = "memtable_protection_bytes_per_key=8;block_protection_bytes_per_key=8;\
+    max_bgerror_resume_count=0;file_checksum_gen_factory=FileChecksumGenCrc32cFactory";
+
+/// What an operator may set. More memory makes it faster, never safer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RocksSettings {
+    /// Memory for blocks read from disk, filters and indexes included. Default 128 MiB.
+    pub block_cache_bytes: usize,
+    /// Memory for rows not yet in a table file; up to three times this. Default 32 MiB.
+    pub write_buffer_bytes: usize,
+    /// Disk for the write-ahead log; bounds what a start must replay. Default 128 MiB.
+    pub wal_bytes_max: u64,
+}
+
+impl Default for RocksSettings {
+    fn default() -> Self {
+        Self { block_cache_bytes: 128 << 20, write_buffer_bytes: 32 << 20, wal_bytes_max: 128 << 20 }
+    }
+}
+
+/// A data folder, opened by this process alone.
+pub struct Rocks {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    db: DB,
+    /// Held from the first check of a batch until its write is durable.
+    commit_lock: Mutex<()>,
+    /// Why nothing more is written.
+    broken: OnceLock<String>,
+}
+
+impl Rocks {
+    /// Makes a new data folder (mode 0700) where nothing is. A crash in between leaves a folder that
+    /// [`Rocks::open`] refuses as unfinished; remove it and begin again.
+    ///
+    /// # Errors
+    /// [`RocksError::NotEmpty`]; [`RocksError::Folder`]; [`RocksError::Engine`].
+    pub fn create(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
+        let failed = |source| RocksError::Folder { path: path.into(), source };
+        match fs::read_dir(path) {
+            Ok(mut entries) => {
+                if entries.next().is_some() {
+                    return Err(RocksError::NotEmpty(path.into()));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+        let mut options = options(settings).map_err(|error| RocksError::of(path, &error))?;
+        options.create_if_missing(true);
+        options.set_error_if_exists(true);
+        let db = DB::open(&options, path).map_err(|error| RocksError::of(path, &error))?;
+        // The last step: with this row the folder is a store.
+        let version = Versioned::frame(1, &FORMAT_VERSION.to_be_bytes());
+        db.put_opt(key_space::meta(MetaRow::FormatVersion), version, &synced())
+            .map_err(|error| RocksError::of(path, &error))?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
+        Ok(Self::limited(db, clock))
+    }
+
+    /// Opens a data folder that is there.
+    ///
+    /// # Errors
+    /// [`RocksError::Absent`], [`RocksError::InUse`], [`RocksError::Unfinished`], [`RocksError::TooNew`],
+    /// [`RocksError::Damaged`], [`RocksError::Engine`].
+    pub fn open(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
+        if !path.join("CURRENT").is_file() {
+            return Err(RocksError::Absent(path.into())); // a typo in a path must not become an empty hub
+        }
+        let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
+        let db = DB::open(&options, path).map_err(|error| RocksError::of(path, &error))?;
+        let row = db.get(key_space::meta(MetaRow::FormatVersion)).map_err(|error| RocksError::of(path, &error))?;
+        let row = row.ok_or_else(|| RocksError::Unfinished(path.into()))?;
+        let found = Versioned::parse(&Bytes::from(row)).ok().and_then(|row| row.body.as_ref().try_into().ok());
+        match found.map(u32::from_be_bytes) {
+            Some(FORMAT_VERSION) => Ok(Self::limited(db, clock)),
+            Some(found) if found > FORMAT_VERSION => Err(RocksError::TooNew { path: path.into(), found }),
+            _ => Err(RocksError::Damaged { path: path.into(), reason: "its format version is not a number".into() }),
+        }
+    }
+
+    fn limited(db: DB, clock: Clock) -> Limited<Self> {
+        let shared = Shared { db, commit_lock: Mutex::new(()), broken: OnceLock::new() };
+        Limited::new(Self { shared: Arc::new(shared) }, clock)
+    }
+}
+
+#[async_trait]
+impl Engine for Rocks {
+    async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        let view = View::new(self.shared.clone(), |shared| shared.db.snapshot());
+        Ok(Arc::new(RocksSnapshot(Arc::new(view))))
+    }
+
+    async fn commit(&self, batch: Admitted) -> Result<(), CommitError> {
+        let shared = self.shared.clone();
+        // A task that does not come back (a panic, a runtime going down) may have written or not.
+        tokio::task::spawn_blocking(move || shared.commit(batch)).await.unwrap_or(Err(CommitError::Unknown))
+    }
+
+    async fn certain(&self) -> Result<(), StoreError> {
+        match self.shared.broken.get() {
+            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
+            None if self.shared.commit_lock.is_poisoned() => Err(StoreError::Unavailable(POISONED.into())),
+            None => Ok(()),
+        }
+    }
+}
+
+const POISONED: &str = "a commit ended in a panic; restart";
+
+impl Shared {
+    fn commit(&self, batch: Admitted) -> Result<(), CommitError> {
+        let _one_at_a_time = self.commit_lock.lock().map_err(|_| CommitError::Unavailable(POISONED.into()))?;
+        if let Some(reason) = self.broken.get() {
+            return Err(CommitError::Unavailable(reason.clone()));
+        }
+        let settled = settle(batch, |key| {
+            let stored = self.db.get_pinned(key).map_err(read_failed)?;
+            stored.map(|value| Versioned::parse_version(&value)).transpose()
+        })?;
+        let mut writes = WriteBatch::default();
+        settled.puts.iter().for_each(|(key, value)| writes.put(key, value));
+        settled.deletes.iter().for_each(|key| writes.delete(key));
+        // A crash before the sync leaves nothing of the batch, after it all of it.
+        self.db.write_opt(writes, &synced()).map_err(|error| {
+            // The log may hold the batch or not, whatever memory shows: only a fresh start can tell.
+            let _ = self.broken.set(format!("a write failed, restart to learn what was kept: {error}"));
+            CommitError::Unknown
+        })
+    }
+}
+
+type DbSnapshot<'a> = SnapshotWithThreadMode<'a, DB>;
+
+self_cell!(
+    /// A snapshot that keeps its database open.
+    struct View {
+        owner: Arc<Shared>,
+        #[covariant]
+        dependent: DbSnapshot,
+    }
+);
+
+struct RocksSnapshot(Arc<View>);
+
+#[async_trait]
+impl Snapshot for RocksSnapshot {
+    async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        self.0.get(key)
+    }
+
+    async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Versioned>>, StoreError> {
+        if keys.len() <= ROWS_ON_WORKER_MAX {
+            return keys.iter().map(|key| self.0.get(key)).collect();
+        }
+        let (view, keys) = (self.0.clone(), keys.to_vec());
+        blocking(move || keys.iter().map(|key| view.get(key)).collect()).await
+    }
+
+    async fn scan(&self, range: KeyRange, direction: Direction, limit: usize) -> Result<Page, StoreError> {
+        if limit <= ROWS_ON_WORKER_MAX {
+            return self.0.scan(range, direction, limit);
+        }
+        let view = self.0.clone();
+        blocking(move || view.scan(range, direction, limit)).await
+    }
+}
+
+impl View {
+    fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
+        let value = self.borrow_dependent().get_pinned(key).map_err(read_failed)?;
+        value.map(|value| versioned(&value)).transpose()
+    }
+
+    fn scan(&self, range: KeyRange, direction: Direction, limit: usize) -> Result<Page, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(range.start.as_ref());
+        if let Some(end) = &range.end {
+            options.set_iterate_upper_bound(end.as_ref());
+        }
+        let of_one_record = direction == Direction::Forward && inside_one_prefix(&range);
+        options.set_prefix_same_as_start(of_one_record); // lets filters skip files that cannot hold the record
+        options.set_total_order_seek(!of_one_record);
+        let mut rows = self.borrow_dependent().raw_iterator_opt(options);
+        match direction {
+            Direction::Forward => rows.seek(&range.start),
+            Direction::Reverse => rows.seek_to_last(),
+        }
+        let mut page = PageBuilder::new(range, direction, limit);
+        while let Some((key, value)) = rows.item() {
+            let key = Key::from_bytes(Bytes::copy_from_slice(key));
+            let key = key.ok_or_else(|| StoreError::Damaged("a key of a forbidden length".into()))?;
+            if !page.push(key, versioned(value)?) {
+                break;
+            }
+            match direction {
+                Direction::Forward => rows.next(),
+                Direction::Reverse => rows.prev(),
+            }
+        }
+        rows.status().map_err(read_failed)?; // an iterator also stops at what it cannot read
+        Ok(page.finish())
+    }
+}
+
+/// Whether every key of the range begins with the same [`RECORD_PREFIX_BYTES`].
+fn inside_one_prefix(range: &KeyRange) -> bool {
+    let Some(prefix) = range.start.get(..RECORD_PREFIX_BYTES) else { return false };
+    let whole = KeyRange::prefix(Bytes::copy_from_slice(prefix));
+    range.end.as_ref().zip(whole.end).is_some_and(|(end, last)| *end <= last)
+}
+
+fn versioned(value: &[u8]) -> Result<Versioned, StoreError> {
+    Versioned::parse(&Bytes::copy_from_slice(value))
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    let ended = |error: tokio::task::JoinError| Err(StoreError::Unavailable(error.to_string()));
+    tokio::task::spawn_blocking(read).await.unwrap_or_else(ended)
+}
+
+fn read_failed(error: rocksdb::Error) -> StoreError {
+    match error.kind() {
+        ErrorKind::Corruption => StoreError::Damaged(error.into_string()),
+        _ => StoreError::Unavailable(error.into_string()),
+    }
+}
+
+/// Durable means synced: the acknowledgement may leave the house when the write returns.
+fn synced() -> WriteOptions {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    options
+}
+
+fn options(settings: &RocksSettings) -> Result<Options, rocksdb::Error> {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_format_version(6); // 6: block checksums know their place in the file
+    tables.set_checksum_type(ChecksumType::XXH3);
+    tables.set_block_cache(&Cache::new_lru_cache(settings.block_cache_bytes));
+    tables.set_cache_index_and_filter_blocks(true); // so that the cache bounds them too
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    tables.set_bloom_filter(10.0, false); // about one needless disk read in a hundred questions about nobody
+    tables.set_whole_key_filtering(true);
+
+    let mut options = Options::default().get_options_from_string(STRING_OPTIONS)?;
+    // What may be lost: an unfinished record at the very end, which was never acknowledged. Anything else refuses to open.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_track_and_verify_wals_in_manifest(true); // a log file that vanished is an error
+    options.set_paranoid_checks(true);
+    options.set_block_based_table_factory(&tables);
+    options.set_prefix_extractor(SliceTransform::create_fixed_prefix(RECORD_PREFIX_BYTES));
+    options.set_memtable_prefix_bloom_ratio(0.05);
+    options.set_memtable_whole_key_filtering(true);
+    options.set_compression_type(DBCompressionType::None); // bodies are ciphertext
+    options.set_write_buffer_size(settings.write_buffer_bytes);
+    options.set_max_write_buffer_number(3);
+    options.set_max_total_wal_size(settings.wal_bytes_max);
+    options.set_max_open_files(OPEN_FILES_MAX);
+    options.set_keep_log_file_num(MESSAGE_FILES);
+    options.set_max_log_file_size(MESSAGE_FILE_BYTES);
+    Ok(options)
+}
+
+/// Why a data folder was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RocksError {
+    /// Nothing is there to open.
+    #[error("there is no store in {}: `wuku init` makes one", .0.display())]
+    Absent(PathBuf),
+    /// Something is there already.
+    #[error("{} is not empty: a store is made only where nothing is", .0.display())]
+    NotEmpty(PathBuf),
+    /// Making it was interrupted.
+    #[error("the store in {} was never finished: remove the folder and make it again", .0.display())]
+    Unfinished(PathBuf),
+    /// Another process has it.
+    #[error("the store in {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A newer program wrote it.
+    #[error("the store in {} has format {found}, this program knows up to {FORMAT_VERSION}: use a newer program", path.display())]
+    TooNew {
+        /// Which folder.
+        path: PathBuf,
+        /// Its format version.
+        found: u32,
+    },
+    /// Bytes on disk are not what was written. Restore, or hand the folder to somebody who can look; never delete parts.
+    #[error("the store in {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// Which folder.
+        path: PathBuf,
+        /// What the engine says.
+        reason: String,
+    },
+    /// The folder cannot be made or read.
+    #[error("data folder {}: {source}", path.display())]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The engine refused for another reason.
+    #[error("the store in {} cannot be opened: {reason}", path.display())]
+    Engine {
+        /// Which folder.
+        path: PathBuf,
+        /// What the engine says.
+        reason: String,
+    },
+}
+
+impl RocksError {
+    fn of(path: &Path, error: &rocksdb::Error) -> Self {
+        let (path, reason) = (path.to_path_buf(), error.to_string());
+        match error.kind() {
+            ErrorKind::IOError if reason.contains("lock file") || reason.contains("lock hold") => Self::InUse(path),
+            ErrorKind::Corruption => Self::Damaged { path, reason },
+            _ => Self::Engine { path, reason },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::store::conformance::{self, Made};
+    use crate::store::contract::{Batch, BatchId, Store};
+
+    fn clock() -> Clock {
+        Clock::from_fn(|| 1_700_000_000_000)
+    }
+
+    fn small() -> RocksSettings {
+        RocksSettings { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, wal_bytes_max: 4 << 20 }
+    }
+
+    fn made() -> (TempDir, PathBuf, Limited<Rocks>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("data");
+        let store = Rocks::create(&path, &small(), clock()).unwrap();
+        (folder, path, store)
+    }
+
+    fn open(path: &Path) -> Result<Limited<Rocks>, RocksError> {
+        Rocks::open(path, &small(), clock())
+    }
+
+    /// What a power cut would leave if everything written so far had reached the disk: the files, copied while in use.
+    fn crash_image(path: &Path) -> TempDir {
+        let image = tempfile::tempdir().unwrap();
+        for entry in fs::read_dir(path).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
+        }
+        image
+    }
+
+    fn newest_wal(path: &Path) -> PathBuf {
+        let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|file| file.extension().is_some_and(|end| end == "log")).max().unwrap()
+    }
+
+    async fn write(store: &dyn Store, n: u64) {
+        let mut batch = Batch::new(BatchId::random().unwrap());
+        batch.put_fresh(key_space::entry(n), n.to_be_bytes().to_vec());
+        store.commit(batch).await.unwrap();
+    }
+
+    async fn entries(store: &dyn Store) -> Vec<u64> {
+        let page = store.snapshot().await.unwrap().scan(key_space::entries(0, 1_000), Direction::Forward, 1_000).await;
+        page.unwrap().rows.iter().map(|(key, _)| key_space::parse_entry(key).unwrap()).collect()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn rocksdb_keeps_the_contract() {
+        let make = async |clock| {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Rocks::create(&folder.path().join("data"), &small(), clock).unwrap();
+            Made { store: Arc::new(store), keep: Box::new(folder) }
+        };
+        conformance::run(make).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_acknowledged_is_there_after_a_crash() {
+        let (_folder, path, store) = made();
+        for n in 0..50 {
+            write(&store, n).await;
+        }
+        let image = crash_image(&path);
+        let reopened = open(image.path()).unwrap();
+        assert_eq!(entries(&reopened).await, (0..50).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_torn_tail_costs_the_unfinished_record_only() {
+        let (_folder, path, store) = made();
+        for n in 0..50 {
+            write(&store, n).await;
+        }
+        let image = crash_image(&path);
+        let wal = newest_wal(image.path());
+        let whole = fs::read(&wal).unwrap();
+        fs::write(&wal, &whole[..whole.len() - 5]).unwrap();
+        assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_log_refuses_to_open_instead_of_forgetting() {
+        let (_folder, path, store) = made();
+        for n in 0..50 {
+            write(&store, n).await;
+        }
+        let image = crash_image(&path);
+        let wal = newest_wal(image.path());
+        let mut bytes = fs::read(&wal).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&wal, bytes).unwrap();
+        assert!(matches!(open(image.path()), Err(RocksError::Damaged { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_store_outlives_its_process_and_a_snapshot_its_store() {
+        let (_folder, path, store) = made();
+        write(&store, 1).await;
+        let view = store.snapshot().await.unwrap();
+        drop(store);
+        assert!(view.get(&key_space::entry(1)).await.unwrap().is_some());
+        assert!(matches!(open(&path), Err(RocksError::InUse(_))), "the snapshot still holds the folder");
+        drop(view);
+        let store = open(&path).unwrap();
+        write(&store, 2).await;
+        assert_eq!(entries(&store).await, [1, 2]);
+    }
+
+    #[test]
+    fn a_store_is_made_only_where_nothing_is_and_opened_only_where_one_is() {
+        let (folder, path, store) = made();
+        assert!(matches!(open(&path), Err(RocksError::InUse(_))));
+        assert!(matches!(Rocks::create(&path, &small(), clock()), Err(RocksError::NotEmpty(_))));
+        drop(store);
+        assert!(matches!(open(&folder.path().join("typo")), Err(RocksError::Absent(_))));
+        assert!(!folder.path().join("typo").exists());
+        let empty = folder.path().join("empty");
+        fs::create_dir(&empty).unwrap();
+        assert!(matches!(open(&empty), Err(RocksError::Absent(_))));
+    }
+
+    #[test]
+    fn an_unfinished_and_a_newer_folder_are_refused() {
+        let (_folder, path, store) = made();
+        let row = key_space::meta(MetaRow::FormatVersion);
+        store.engine().shared.db.put(&row, Versioned::frame(1, &(FORMAT_VERSION + 1).to_be_bytes())).unwrap();
+        drop(store);
+        let refused = open(&path).err().unwrap();
+        assert!(refused.to_string().contains("has format 2, this program knows up to 1"), "{refused}");
+        let options = options(&small()).unwrap();
+        DB::open(&options, &path).unwrap().delete(&row).unwrap();
+        assert!(matches!(open(&path), Err(RocksError::Unfinished(_))));
+    }
+
+    #[tokio::test]
+    async fn after_a_failed_write_nothing_is_built_on_what_is_not_known() {
+        let (_folder, _path, store) = made();
+        store.engine().shared.broken.set("the disk said no".into()).unwrap();
+        let batch = Batch::new(BatchId([1; 16]));
+        assert!(matches!(store.outcome(batch.id).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.commit(batch).await, Err(CommitError::Unavailable(_))));
+    }
+
+    /// The other process of the next test: commits until it is killed, saying so after each acknowledgement.
+    #[tokio::test]
+    #[ignore = "run by the test that kills it"]
+    async fn commits_until_killed() {
+        let Ok(path) = std::env::var("WUKU_TEST_FOLDER") else { return };
+        let store = open(Path::new(&path)).unwrap();
+        for n in entries(&store).await.len() as u64.. {
+            write(&store, n).await;
+            println!("\nacknowledged {n}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_killed_process_loses_no_acknowledged_batch_and_kept_others_out() {
+        use std::io::{BufRead, BufReader};
+        let (_folder, path, store) = made();
+        drop(store);
+        for _ in 0..3 {
+            let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "store::rocks::tests::commits_until_killed", "--ignored", "--nocapture"])
+                .env("WUKU_TEST_FOLDER", &path)
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+            let mut acknowledged = lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<u64>().ok());
+            acknowledged.nth(20).unwrap();
+            assert!(matches!(open(&path), Err(RocksError::InUse(_))));
+            child.kill().unwrap();
+            let last = acknowledged.last().unwrap_or(0);
+            child.wait().unwrap();
+            let kept = entries(&open(&path).unwrap()).await;
+            assert!(kept.len() as u64 > last, "{last} was acknowledged, {} rows are there", kept.len());
+            assert_eq!(kept, (0..kept.len() as u64).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn only_ranges_within_one_record_use_its_filter() {
+        let record = key_space::IndexKey([0xff; 16]);
+        assert!(inside_one_prefix(&key_space::record_rows(1, &record)));
+        assert!(inside_one_prefix(&key_space::record_rows_up_to(1, &record, 3)));
+        assert!(!inside_one_prefix(&key_space::library_rows(1)));
+        assert!(!inside_one_prefix(&key_space::entries(1, 2)));
+        let (first, other) = (key_space::record_row(1, &record, 1), key_space::record_row(2, &record, 1));
+        assert!(!inside_one_prefix(&KeyRange::between(&first, &other)));
+    }
+}
