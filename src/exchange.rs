@@ -1,1 +1,181 @@
-//! (being built)
+//! START HERE: the two roads on one screen.
+//!
+//! A question: `edge → policy → library → receipt → answer`. A change: `edge → policy → library → receipt → acknowledgement`.
+//! This file decides order only. Each step consumes what the one before produced: a `Caller` gets a `Permit`, with it the
+//! library gives something `Verified`, and only what is `Recorded` leaves. Leaving a step out does not compile.
+mod order;
+mod refusal;
+mod seen;
+
+pub use order::Order;
+
+use crate::clock::Clock;
+use crate::failure::Failure;
+use crate::library::licence::Issuers;
+use crate::library::look_up;
+use crate::library::question::Asked;
+use crate::library::record::{View, from_store};
+use crate::library::transition::Ordered;
+use crate::log::LogKey;
+use crate::policy::{Caller, Decision, Operation, Permit, Policy};
+use crate::receipt::head;
+use crate::receipt::recorder::{Mutations, Recorded, Recorder, RequestId};
+use crate::receipt::sequencer::NotRecorded;
+use crate::store::Store;
+use crate::store::vault::Vault;
+use std::sync::Arc;
+
+/// The hub behind the edge: everything the two roads need.
+pub struct Exchange {
+    /// This hub's name.
+    pub hub: String,
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// What opens it.
+    pub vault: Arc<Vault>,
+    /// The decision-maker.
+    pub policy: Policy,
+    /// CAs listed for issuers.
+    pub issuers: Issuers,
+    /// Writes into the log.
+    pub recorder: Recorder,
+    /// Verifies checkpoints that callers have seen.
+    pub log_keys: Vec<crate::log::VerifierKey>,
+    /// The only clock.
+    pub clock: Clock,
+}
+
+/// A reply, and where a listing goes on.
+pub struct Reply {
+    /// What the log has taken.
+    pub recorded: Recorded,
+    /// The last key of a page that has more behind it.
+    pub next: Option<[u8; 16]>,
+}
+
+/// What makes a request repeatable: its id and the message it came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The caller's id; empty for none.
+    pub id: &'a str,
+    /// The decoded message, encoded again.
+    pub message: &'a [u8],
+}
+
+impl Exchange {
+    /// Answers questions, each decided by itself, all recorded together.
+    ///
+    /// Nothing leaves the hub unless it is permitted, verified and recorded, in that order. A refusal by policy is recorded too:
+    /// an auditor must see what was asked for and not given.
+    ///
+    /// # Errors
+    /// What stopped it; then nothing was answered.
+    pub async fn answer(&self, caller: &Caller, questions: &[Asked], request: Request<'_>) -> Result<Reply, Failure> {
+        loop {
+            let view = self.view_for(questions).await?; // grant, records and position from one moment
+            let id = match self.once(&view, caller, request).await? {
+                Ok(id) => id,
+                Err(recorded) => return Ok(Reply { recorded, next: None }), // answered before
+            };
+            let (mut findings, mut next) = (Vec::new(), None);
+            for asked in questions {
+                match self.policy.decide(&view, caller, asked).await? {
+                    Decision::Permitted(permit) => {
+                        let moment = self.moment(&view, asked).await?;
+                        let answered = look_up::answer(&view, &permit, asked, moment).await?; // Verified
+                        self.remember_misses(&view, caller, asked, &answered);
+                        findings.extend(answered.findings.into_inner());
+                        next = answered.next;
+                    }
+                    Decision::Refused(refusal) => findings.push(refusal::of_question(asked, refusal)),
+                }
+            }
+            match self.recorder.record(&view, caller, findings, Mutations::default(), id.clone()).await {
+                Ok(recorded) => return Ok(Reply { recorded, next }), // durable, in the log, with its receipts
+                Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {} // the same request won a race
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// Makes a change: decided by role, checked whole, committed together with its entry.
+    ///
+    /// # Errors
+    /// What stopped it; then nothing was changed.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        order: Order<'_>,
+        ordered: &Ordered,
+        request: Request<'_>,
+    ) -> Result<Recorded, Failure> {
+        loop {
+            let view = self.view().await?;
+            let id = match self.once(&view, caller, request).await? {
+                Ok(id) => id,
+                Err(recorded) => return Ok(recorded),
+            };
+            let (findings, mutations) = match self.policy.admit(&view, caller, operation).await? {
+                Decision::Permitted(permit) => {
+                    let transition = self.check(&view, &permit, &order, ordered).await?; // Verified
+                    (vec![transition.finding.into_inner()], transition.mutations)
+                }
+                Decision::Refused(refusal) => (vec![refusal::of_order(ordered, refusal)], Mutations::default()),
+            };
+            match self.recorder.record(&view, caller, findings, mutations, id.clone()).await {
+                Ok(recorded) => return Ok(recorded),
+                Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+
+    /// One moment: snapshot, and the log's size in it.
+    ///
+    /// # Errors
+    /// Store faults.
+    pub async fn view(&self) -> Result<View, Failure> {
+        let snapshot = self.store.snapshot().await.map_err(from_store)?;
+        let head = head::read(snapshot.as_ref()).await?;
+        let (position, time_s) = head.map_or((0, 0), |(head, _)| (head.size, head.time_s));
+        Ok(View::new(snapshot, self.vault.clone(), position, time_s, &self.clock))
+    }
+
+    /// Decides by role alone, for what holds nobody's data and is not recorded.
+    ///
+    /// # Errors
+    /// [`crate::failure::Reason::RoleNotAllowed`], [`crate::failure::Reason::SystemDisabled`].
+    pub async fn admit(&self, view: &View, caller: &Caller, operation: Operation) -> Result<Permit, Failure> {
+        match self.policy.admit(view, caller, operation).await? {
+            Decision::Permitted(permit) => Ok(permit),
+            Decision::Refused(refusal) => Err(refusal.reason.into()),
+        }
+    }
+
+    /// Whether the request was answered before; `Ok(Ok(None))` where it has no id.
+    async fn once(
+        &self,
+        view: &View,
+        caller: &Caller,
+        request: Request<'_>,
+    ) -> Result<Result<Option<RequestId>, Recorded>, Failure> {
+        if request.id.is_empty() {
+            return Ok(Ok(None));
+        }
+        Ok(self.recorder.request(view, caller, request.id, request.message).await?.map(Some))
+    }
+}
+
+/// Keeps the log key out of the exchange's debug output.
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Exchange({})", self.hub)
+    }
+}
+
+/// The verifier keys of a log key, for [`Exchange::log_keys`].
+#[must_use]
+pub fn verifier_keys(key: &LogKey) -> Vec<crate::log::VerifierKey> {
+    vec![key.verifier().clone()]
+}

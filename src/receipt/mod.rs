@@ -15,3 +15,10 @@ pub mod verify; // the one verifier
 pub use crate::wire::proto::receipt::v1::{Evidence, Kind, Outcome, PublicEvent, Receipt, Statement};
 pub use trust::Trust;
 pub use verify::{Options, Step, Verdict, verify};
+
+#[cfg(feature = "hub")]
+pub mod head; // how far the log goes
+#[cfg(feature = "hub")]
+pub mod recorder; // from a finding to a recorded answer
+#[cfg(feature = "hub")]
+pub mod sequencer; // the one task that appends

@@ -3,6 +3,9 @@
 //! Nothing here decides anything: a message either becomes a domain type or names every field that is wrong.
 #![allow(missing_docs, clippy::all, rustdoc::all)]
 
+#[cfg(feature = "hub")]
+pub mod geometry; // whole numbers of 1e-9 degree
+
 /// Messages generated from `proto/`, one module a package.
 pub mod proto {
     pub mod library {

@@ -1,0 +1,52 @@
+//! Every change the hub can make, and which check of the library each goes through.
+use super::Exchange;
+use crate::failure::Failure;
+
+use crate::library::record::View;
+use crate::library::transition::{Ordered, Transition};
+use crate::library::{catalogue, licence};
+use crate::policy::Permit;
+use crate::wire::proto::catalogue::v1 as c;
+use crate::wire::proto::licence::v1 as l;
+
+/// A change as requested.
+#[allow(missing_docs, reason = "each is the request of the rpc of that name")]
+pub enum Order<'a> {
+    PrepareLicence(&'a l::PrepareLicenceRequest),
+    IssueLicence(&'a l::IssueLicenceRequest),
+    ChangeLicence(&'a l::ChangeLicenceRequest),
+    PutLicenceType(&'a l::PutLicenceTypeRequest),
+    DistrustIssuerKey(&'a l::DistrustIssuerKeyRequest),
+    PutDepartment(&'a c::PutDepartmentRequest),
+    PutSystem(&'a c::PutSystemRequest),
+    PutResource(&'a c::PutResourceRequest),
+    ApplyGrant(&'a c::ApplyGrantRequest),
+    DecideGrant(&'a c::DecideGrantRequest),
+    WithdrawGrant(&'a c::WithdrawGrantRequest),
+}
+
+impl Exchange {
+    /// Checks a change whole.
+    pub(super) async fn check(
+        &self,
+        view: &View,
+        permit: &Permit,
+        order: &Order<'_>,
+        ordered: &Ordered,
+    ) -> Result<Transition, Failure> {
+        let issuers = self.issuers.load();
+        match order {
+            Order::PrepareLicence(r) => licence::prepare(view, permit, &self.hub, r, ordered).await,
+            Order::IssueLicence(r) => licence::issue(view, permit, &issuers, r, ordered).await,
+            Order::ChangeLicence(r) => licence::change(view, permit, &self.hub, &issuers, r, ordered).await,
+            Order::PutLicenceType(r) => licence::put_type(view, permit, r, ordered).await,
+            Order::DistrustIssuerKey(r) => licence::distrust(view, r, ordered).await,
+            Order::PutDepartment(r) => catalogue::put_department(view, r, ordered).await,
+            Order::PutSystem(r) => catalogue::put_system(view, permit, &self.hub, r, ordered).await,
+            Order::PutResource(r) => catalogue::put_resource(view, r, ordered).await,
+            Order::ApplyGrant(r) => catalogue::apply(view, permit, r, ordered).await.map(|(transition, _)| transition),
+            Order::DecideGrant(r) => catalogue::decide(view, permit, r, ordered).await,
+            Order::WithdrawGrant(r) => catalogue::withdraw(view, permit, r, ordered).await,
+        }
+    }
+}

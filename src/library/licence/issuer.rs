@@ -1,0 +1,163 @@
+//! Who signed: a department's certificate, its chain to a CA listed for issuers, and the signature itself.
+//!
+//! Chains are judged by webpki (basic constraints, path, validity, revocation); this file adds what is the hub's own rule: the
+//! certificate's O begins with the authority's USCC (as government signer certificates have it), and it is no key of the hub.
+use crate::failure::{Failure, Reason};
+use crate::wire::proto::library::v1::DepartmentSignature;
+use arc_swap::ArcSwap;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use sha2::{Digest, Sha256};
+use std::collections::HashSet;
+use std::time::Duration;
+use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert, RevocationOptionsBuilder};
+use x509_cert::der::{Decode, Encode};
+
+/// What a department signs: the label in front of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignedThing {
+    /// A licence's content.
+    Licence,
+    /// A change order.
+    Order,
+    /// An import's manifest.
+    Manifest,
+    /// A caller's question.
+    Question,
+}
+
+impl SignedThing {
+    /// `"wuku/<thing>/v1" ‖ 0x00 ‖ bytes`.
+    #[must_use]
+    pub fn message(self, bytes: &[u8]) -> Vec<u8> {
+        let label: &[u8] = match self {
+            Self::Licence => b"wuku/licence/v1\0",
+            Self::Order => b"wuku/order/v1\0",
+            Self::Manifest => b"wuku/manifest/v1\0",
+            Self::Question => b"wuku/question/v1\0",
+        };
+        [label, bytes].concat()
+    }
+}
+
+/// The CAs listed for issuers, their revocation lists, and the hub's own keys, read from files.
+#[derive(Default)]
+pub struct IssuerTrust {
+    /// DER certificates of the listed CAs.
+    pub anchors: Vec<CertificateDer<'static>>,
+    /// DER revocation lists.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// SHA-256 of the public key (SPKI DER, or the raw key) of everything the hub itself holds a key for.
+    pub hub_keys: HashSet<[u8; 32]>,
+}
+
+/// The same, replaceable while the hub runs.
+pub type Issuers = ArcSwap<IssuerTrust>;
+
+/// A signer whose chain and signature hold.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    /// USCC of the authority, from the certificate's O.
+    pub uscc: String,
+    /// SHA-256 of the certificate's DER.
+    pub fingerprint: [u8; 32],
+}
+
+/// Why a signature is not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuerFault(pub Reason);
+
+impl IssuerTrust {
+    /// Verifies a department's signature over a thing: chain, standing now, no key of the hub, signature.
+    ///
+    /// # Errors
+    /// [`Reason::HubKeyNotAllowed`], [`Reason::IssuerCertificateUntrusted`], [`Reason::IssuerCertificateExpired`],
+    /// [`Reason::IssuerCertificateRevoked`], [`Reason::IssuerMismatch`] where O names no USCC, [`Reason::SignatureInvalid`].
+    pub fn verify(
+        &self,
+        thing: SignedThing,
+        bytes: &[u8],
+        signature: &DepartmentSignature,
+        now_ms: u64,
+    ) -> Result<Signer, Failure> {
+        let untrusted = |why: String| Failure::new(Reason::IssuerCertificateUntrusted).because(why);
+        let mut chain = signature.chain.iter().map(|der| CertificateDer::from(der.to_vec()));
+        let leaf = chain.next().ok_or_else(|| untrusted("no certificate was sent".into()))?;
+        let intermediates: Vec<CertificateDer<'_>> = chain.collect();
+        let parsed = x509_cert::Certificate::from_der(leaf.as_ref())
+            .map_err(|e| untrusted(format!("not a certificate: {e}")))?;
+        let spki = parsed.tbs_certificate().subject_public_key_info();
+        let spki_der = spki.to_der().map_err(|e| untrusted(e.to_string()))?;
+        let raw = spki.subject_public_key.raw_bytes();
+        if [spki_der.as_slice(), raw].iter().any(|key| self.hub_keys.contains::<[u8; 32]>(&Sha256::digest(key).into()))
+        {
+            return Err(Failure::new(Reason::HubKeyNotAllowed));
+        }
+        let end = EndEntityCert::try_from(&leaf).map_err(|e| untrusted(e.to_string()))?;
+        self.verify_chain(&end, &intermediates, now_ms)?;
+        let algorithm = match signature.algorithm.as_str() {
+            "ecdsa-p256-sha256" => webpki::ring::ECDSA_P256_SHA256,
+            "ed25519" => webpki::ring::ED25519,
+            other => return Err(Failure::new(Reason::SignatureInvalid).because(format!("unknown algorithm {other:?}"))),
+        };
+        end.verify_signature(algorithm, &thing.message(bytes), &signature.value)
+            .map_err(|e| Failure::new(Reason::SignatureInvalid).because(e))?;
+        let uscc = organisation_uscc(&parsed)
+            .ok_or_else(|| Failure::new(Reason::IssuerMismatch).because("O names no USCC"))?;
+        Ok(Signer { uscc, fingerprint: Sha256::digest(leaf.as_ref()).into() })
+    }
+
+    fn verify_chain(
+        &self,
+        end: &EndEntityCert<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now_ms: u64,
+    ) -> Result<(), Failure> {
+        let failed = |reason| move |e: webpki::Error| Failure::new(reason).because(e);
+        let anchors = self.anchors.iter().map(webpki::anchor_from_trusted_cert).collect::<Result<Vec<_>, _>>();
+        let anchors = anchors.map_err(failed(Reason::IssuerCertificateUntrusted))?;
+        let crls = self
+            .crls
+            .iter()
+            .map(|der| BorrowedCertRevocationList::from_der(der.as_ref()).map(CertRevocationList::from));
+        let crls = crls.collect::<Result<Vec<_>, _>>().map_err(failed(Reason::IssuerCertificateUntrusted))?;
+        let crls: Vec<&CertRevocationList<'_>> = crls.iter().collect();
+        let revocation = RevocationOptionsBuilder::new(&crls)
+            .ok()
+            .map(|b| b.with_expiration_policy(webpki::ExpirationPolicy::Enforce).build());
+        // Issuer certificates carry no extended key usage of ours: any is taken, absent too.
+        let usage = webpki::KeyUsage::required_if_present(ANY_EXTENDED_KEY_USAGE);
+        end.verify_for_usage(
+            &[webpki::ring::ECDSA_P256_SHA256, webpki::ring::ECDSA_P384_SHA384, webpki::ring::ED25519],
+            &anchors,
+            intermediates,
+            UnixTime::since_unix_epoch(Duration::from_millis(now_ms)),
+            usage,
+            revocation,
+            None,
+        )
+        .map(|_| ())
+        .map_err(|error| {
+            use webpki::Error as E;
+            let reason = match &error {
+                E::CertExpired { .. } | E::CertNotValidYet { .. } => Reason::IssuerCertificateExpired,
+                E::CertRevoked => Reason::IssuerCertificateRevoked,
+                _ => Reason::IssuerCertificateUntrusted,
+            };
+            Failure::new(reason).because(error)
+        })
+    }
+}
+
+/// 2.5.29.37.0, anyExtendedKeyUsage.
+const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
+
+/// The USCC at the head of the subject's O (seen so in government signer certificates: code, then name).
+fn organisation_uscc(certificate: &x509_cert::Certificate) -> Option<String> {
+    // 2.5.4.10 organizationName
+    let organisation = x509_cert::der::asn1::ObjectIdentifier::new_unwrap("2.5.4.10");
+    let subject = certificate.tbs_certificate().subject();
+    let attribute = subject.iter().find(|attribute| attribute.oid == organisation)?;
+    let text = std::str::from_utf8(attribute.value.value()).ok()?;
+    let uscc = text.get(0..18)?;
+    crate::library::codes::Uscc::parse(uscc).ok().map(|code| code.as_str().to_owned())
+}

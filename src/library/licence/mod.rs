@@ -1,0 +1,13 @@
+//! Licences (电子证照): signed by their issuing authority, held with the proof that the hub checked it.
+mod change;
+mod face;
+mod issuer;
+mod row;
+mod standing;
+mod state;
+
+pub use change::{change, distrust, issue, prepare, put_type};
+pub use issuer::{IssuerFault, IssuerTrust, Issuers, SignedThing};
+pub use row::{IssuerKeyRow, LicenceRow, held_by, version_at};
+pub use standing::{fill, standing};
+pub use state::after;

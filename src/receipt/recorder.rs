@@ -1,0 +1,429 @@
+//! From a finding to a recorded answer: payload, statement, commitment, and the unit that makes them durable.
+use super::head;
+use super::sequencer::{Draft, Ledger, NotRecorded, Unit};
+use super::statement::{PAYLOAD_NAME, payload_digest};
+use crate::clock::Clock;
+use crate::failure::{Failure, Reason};
+use crate::library::question::Subject;
+use crate::library::record::{Stamp, View, from_store};
+use crate::log::entry::commitment;
+use crate::log::proof::Plan;
+use crate::log::{Ed25519, Hash};
+use crate::policy::Caller;
+use crate::store::vault::Class;
+use crate::store::vault::Vault;
+use crate::store::{Check, Key, Snapshot, key_space};
+use crate::wire::proto::exchange::v1::{Payload, payload::Answer};
+use crate::wire::proto::receipt::v1::{
+    CallerSignature, GrantRef, Kind, Operator, Outcome, Purpose, Receipt, RecordVersion, Statement,
+};
+use bytes::Bytes;
+use prost::Message;
+use std::sync::Arc;
+
+/// How long a request id is remembered.
+const REQUEST_KEPT_S: u64 = 24 * 3_600;
+
+/// What is to be said about one subject: everything of a statement that the road itself does not know.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// What was asked or done.
+    pub kind: Kind,
+    /// The question as sent.
+    pub question: Bytes,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The answer.
+    pub answer: Answer,
+    /// Whom it is about.
+    pub subject: Option<Subject>,
+    /// The record versions it rests on.
+    pub records: Vec<RecordVersion>,
+    /// The grant it was decided under.
+    pub grant: Option<GrantRef>,
+    /// Why it was asked.
+    pub purpose: Purpose,
+    /// Who sat behind the system.
+    pub operator: Operator,
+    /// The caller's signature over the question.
+    pub caller_signature: Option<CallerSignature>,
+}
+
+/// One answer that the log has durably taken. Only this room makes one.
+#[derive(Clone, Debug)]
+pub struct RecordedItem {
+    payload: Bytes,
+    receipt: Receipt,
+    outcome: Outcome,
+}
+
+impl RecordedItem {
+    /// Exactly the bytes the receipt covers.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// The receipt, with its checkpoint.
+    #[must_use]
+    pub fn receipt(&self) -> &Receipt {
+        &self.receipt
+    }
+
+    /// How it ended.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+/// A reply that the log has durably taken, with its receipts. The edge turns nothing else into a response.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    items: Vec<RecordedItem>,
+}
+
+impl Recorded {
+    /// The entries of the reply; at least one.
+    #[must_use]
+    pub fn items(&self) -> &[RecordedItem] {
+        &self.items
+    }
+
+    /// The first entry.
+    ///
+    /// # Errors
+    /// Never in fact: a reply without entries is not made.
+    pub fn single(&self) -> Result<&RecordedItem, Failure> {
+        self.items.first().ok_or_else(|| Failure::new(Reason::Internal).because("a recorded reply without entries"))
+    }
+}
+
+/// The rows that go with a change.
+#[derive(Debug, Default)]
+pub struct Mutations {
+    /// What must hold.
+    pub checks: Vec<Check>,
+    /// Rows to write.
+    pub puts: Vec<(Key, Bytes)>,
+    /// Rows written once.
+    pub fresh: Vec<(Key, Bytes)>,
+    /// Rows to remove.
+    pub deletes: Vec<Key>,
+    /// Rows stamped with index and time.
+    pub stamped: Vec<(Key, Bytes)>,
+}
+
+/// A request id with what it stands for.
+#[derive(Clone, Debug)]
+pub struct RequestId {
+    key: Key,
+    place: [u8; 16],
+    message_hash: [u8; 32],
+    kept_version: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeptRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    message_hash: Bytes,
+    #[prost(message, repeated, tag = "2")]
+    items: Vec<KeptItem>,
+    /// Further rows that hold the rest of the items, where one row was too small.
+    #[prost(uint32, tag = "3")]
+    more_rows: u32,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct KeptItem {
+    #[prost(bytes = "bytes", tag = "1")]
+    payload: Bytes,
+}
+
+/// What the hub keeps of a statement, encrypted: an auditor sees what was asked, and the payload can be rebuilt.
+#[derive(Clone, PartialEq, Message)]
+pub struct KeptStatement {
+    /// The statement's bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub statement: Bytes,
+    /// Its salt.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub salt: Bytes,
+    /// The question as sent.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub question: Bytes,
+    /// The payload's blind.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub blind: Bytes,
+}
+
+/// Writes findings into the log.
+#[derive(Clone)]
+pub struct Recorder {
+    hub: String,
+    node: String,
+    vault: Arc<Vault>,
+    ledger: Ledger,
+    clock: Clock,
+}
+
+struct Drafted {
+    payload: Bytes,
+    statement: Bytes,
+    salt: [u8; 32],
+    outcome: Outcome,
+    draft: Draft,
+}
+
+impl Recorder {
+    /// A recorder of this hub and node.
+    #[must_use]
+    pub fn new(hub: &str, node: &str, vault: Arc<Vault>, ledger: Ledger, clock: Clock) -> Self {
+        Self { hub: hub.to_owned(), node: node.to_owned(), vault, ledger, clock }
+    }
+
+    /// The log's handle.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Records findings, and the mutations that go with them, as one unit.
+    ///
+    /// # Errors
+    /// Nothing was recorded: a condition did not hold, recording is paused or stopped, the hub is busy.
+    pub async fn record(
+        &self,
+        view: &View,
+        caller: &Caller,
+        findings: Vec<Finding>,
+        mutations: Mutations,
+        request: Option<RequestId>,
+    ) -> Result<Recorded, NotRecorded> {
+        let drafted: Vec<Drafted> = findings
+            .into_iter()
+            .map(|finding| self.draft(view, caller, finding))
+            .collect::<Result<_, _>>()
+            .map_err(NotRecorded::Failed)?;
+        let Mutations { checks, puts, fresh, deletes, stamped } = mutations;
+        let mut unit = Unit { drafts: Vec::with_capacity(drafted.len()), checks, puts, fresh, deletes, stamped };
+        if let Some(request) = &request {
+            self.keep_request(request, &drafted, &mut unit).map_err(NotRecorded::Failed)?;
+        }
+        let mut kept = Vec::with_capacity(drafted.len());
+        for Drafted { payload, statement, salt, outcome, draft } in drafted {
+            unit.drafts.push(draft);
+            kept.push((payload, statement, salt, outcome));
+        }
+        let placed = self.ledger.record(unit).await?;
+        let items = kept.into_iter().zip(placed.paths).zip(placed.first_index..).map(|((kept, path), leaf_index)| {
+            let (payload, statement, salt, outcome) = kept;
+            let receipt = Receipt {
+                statement,
+                salt: Bytes::copy_from_slice(&salt),
+                time_s: placed.time_s,
+                leaf_index,
+                path,
+                checkpoint: placed.checkpoint.clone(),
+            };
+            RecordedItem { payload, receipt, outcome }
+        });
+        Ok(Recorded { items: items.collect() })
+    }
+
+    fn draft(&self, view: &View, caller: &Caller, finding: Finding) -> Result<Drafted, Failure> {
+        let no_randomness = |e: getrandom::Error| Failure::new(Reason::Internal).because(e);
+        let mut random = [0; 48];
+        getrandom::fill(&mut random).map_err(no_randomness)?;
+        let (salt, blind) = random.split_at(32);
+        let salt: [u8; 32] = salt.try_into().map_err(|_| Failure::new(Reason::Internal))?;
+        let blind = Bytes::copy_from_slice(blind);
+        let payload = Payload {
+            format: 1,
+            question: finding.question.clone(),
+            outcome: finding.outcome as i32,
+            valid_at_ms: view.now_ms,
+            blind: blind.clone(),
+            answer: Some(finding.answer),
+        };
+        let payload = Bytes::from(payload.encode_to_vec());
+        let subject_ref = finding.subject.as_ref().map(|s| self.vault.subject_ref(&s.code_type, &s.code));
+        let decided_ms = self.clock.now_ms().max(view.now_ms);
+        let statement = Statement {
+            format: 1,
+            hub: self.hub.clone(),
+            node: self.node.clone(),
+            kind: finding.kind as i32,
+            decided_ms,
+            caller: caller.uri.clone(),
+            operator: Some(finding.operator).filter(|o| *o != Operator::default()),
+            purpose: Some(finding.purpose).filter(|p| *p != Purpose::default()),
+            outcome: finding.outcome as i32,
+            grant: finding.grant,
+            position: view.position,
+            subject_ref: subject_ref.map(|r| Bytes::copy_from_slice(&r)).unwrap_or_default(),
+            records: finding.records,
+            payload_name: PAYLOAD_NAME.to_owned(),
+            payload_digest: Bytes::copy_from_slice(&payload_digest::<Ed25519>(PAYLOAD_NAME, &payload)),
+            caller_signature: finding.caller_signature,
+        };
+        let statement = Bytes::from(statement.encode_to_vec());
+        let commitment: Hash = commitment::<Ed25519>(&salt, &statement);
+        let kept = KeptStatement {
+            statement: statement.clone(),
+            salt: Bytes::copy_from_slice(&salt),
+            question: finding.question,
+            blind,
+        };
+        let sealed = self
+            .vault
+            .seal_row(Class::Statements, 1, &commitment, &kept.encode_to_vec())
+            .map_err(|e| Failure::new(Reason::Internal).because(e))?;
+        let draft = Draft::Statement { commitment, sealed, subject_ref, decided_ms };
+        Ok(Drafted { payload, statement, salt, outcome: finding.outcome, draft })
+    }
+
+    /// Reads what a request id stands for. `Ok(Err(recorded))` where it was answered before: the same payload, statement and
+    /// leaf, with a later checkpoint.
+    ///
+    /// # Errors
+    /// [`Reason::RequestIdReused`] where it was used for something else.
+    pub async fn request(
+        &self,
+        view: &View,
+        caller: &Caller,
+        id: &str,
+        message: &[u8],
+    ) -> Result<Result<RequestId, Recorded>, Failure> {
+        let name = format!("{}\0{id}", caller.uri);
+        let mac = self.vault.mac("request", name.as_bytes());
+        let place: [u8; 16] = first_16(&mac);
+        let key = key_space::request(&place);
+        let message_hash = self.vault.mac("message", message);
+        let mut request = RequestId { key, place, message_hash, kept_version: None };
+        let snapshot = view.snapshot().as_ref();
+        let Some(value) = snapshot.get(&request.key).await.map_err(from_store)? else { return Ok(Ok(request)) };
+        let (stamp, body) = Stamp::split(&value.body).ok_or_else(|| damaged("a request row that is too short"))?;
+        if stamp.time_s + REQUEST_KEPT_S < view.now_ms / 1_000 {
+            request.kept_version = Some(value.version);
+            return Ok(Ok(request));
+        }
+        let kept = self.open_request(&request, 0, &body)?;
+        if kept.message_hash.as_ref() != request.message_hash {
+            return Err(Failure::new(Reason::RequestIdReused));
+        }
+        let mut items = kept.items;
+        for row in 1..=kept.more_rows {
+            let more_key = key_space::request(&self.more_place(&request.place, row));
+            let more = snapshot
+                .get(&more_key)
+                .await
+                .map_err(from_store)?
+                .ok_or_else(|| damaged("a request row is missing"))?;
+            let (_, more_body) = Stamp::split(&more.body).ok_or_else(|| damaged("a request row that is too short"))?;
+            items.extend(self.open_request(&request, row, &more_body)?.items);
+        }
+        Ok(Err(self.repeat(snapshot, stamp, items).await?))
+    }
+
+    /// The reply of long ago with receipts at the newest checkpoint.
+    async fn repeat(&self, snapshot: &dyn Snapshot, stamp: Stamp, items: Vec<KeptItem>) -> Result<Recorded, Failure> {
+        let latest = self.ledger.latest();
+        let mut recorded = Vec::with_capacity(items.len());
+        for (item, leaf_index) in items.into_iter().zip(stamp.index..) {
+            let kept = self.kept_statement(snapshot, leaf_index).await?;
+            let plan = Plan::inclusion(leaf_index, latest.head.size).map_err(damaged)?;
+            let path = head::assemble::<Ed25519>(snapshot, &plan).await?;
+            let statement = Statement::decode(kept.statement.clone()).map_err(damaged)?;
+            let receipt = Receipt {
+                statement: kept.statement,
+                salt: kept.salt,
+                time_s: stamp.time_s,
+                leaf_index,
+                path: Bytes::copy_from_slice(path.as_flattened()),
+                checkpoint: latest.checkpoint.clone(),
+            };
+            recorded.push(RecordedItem { payload: item.payload, receipt, outcome: statement.outcome() });
+        }
+        Ok(Recorded { items: recorded })
+    }
+
+    /// What the hub keeps of the statement at a leaf, opened under its commitment.
+    ///
+    /// # Errors
+    /// [`Reason::RecordDamaged`] where row and entry do not belong together.
+    pub async fn kept_statement(&self, snapshot: &dyn Snapshot, index: u64) -> Result<KeptStatement, Failure> {
+        let crate::log::Entry::Statement { commitment, .. } = head::entry_at(snapshot, index).await? else {
+            return Err(damaged(format!("entry {index} is no statement")));
+        };
+        let row = snapshot.get(&key_space::statement_row(index)).await.map_err(from_store)?;
+        let row = row.ok_or_else(|| damaged(format!("statement {index} is missing")))?;
+        let plain = self.vault.open_row(Class::Statements, 1, &commitment, &row.body).map_err(damaged)?;
+        KeptStatement::decode(plain.as_slice()).map_err(damaged)
+    }
+
+    fn keep_request(&self, request: &RequestId, drafted: &[Drafted], unit: &mut Unit) -> Result<(), Failure> {
+        const ROW_BYTES: usize = 48 << 10;
+        let mut rows: Vec<Vec<KeptItem>> = vec![Vec::new()];
+        let mut bytes = 0;
+        for item in drafted {
+            if bytes + item.payload.len() > ROW_BYTES && bytes > 0 {
+                rows.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += item.payload.len();
+            if let Some(row) = rows.last_mut() {
+                row.push(KeptItem { payload: item.payload.clone() });
+            }
+        }
+        let more_rows = u32::try_from(rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        for (row, items) in (0_u32..).zip(rows) {
+            let message_hash = Bytes::copy_from_slice(&request.message_hash);
+            let kept = KeptRequest { message_hash, items, more_rows: if row == 0 { more_rows } else { 0 } };
+            let place = self.more_place(&request.place, row);
+            let sealed = self
+                .vault
+                .seal_row(Class::Requests, u64::from(row), &place, &kept.encode_to_vec())
+                .map_err(|e| Failure::new(Reason::Internal).because(e))?;
+            unit.stamped.push((key_space::request(&place), sealed));
+        }
+        unit.checks.push(match request.kept_version {
+            None => Check::Absent(request.key.clone()),
+            Some(version) => Check::Version(request.key.clone(), version),
+        });
+        Ok(())
+    }
+
+    fn open_request(&self, request: &RequestId, row: u32, body: &[u8]) -> Result<KeptRequest, Failure> {
+        let place = self.more_place(&request.place, row);
+        let plain = self.vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
+        KeptRequest::decode(plain.as_slice()).map_err(damaged)
+    }
+
+    /// The place of row `row` of a request; row 0 is the request's own.
+    fn more_place(&self, place: &[u8; 16], row: u32) -> [u8; 16] {
+        if row == 0 {
+            return *place;
+        }
+        first_16(&self.vault.mac("request-row", &[place.as_slice(), &row.to_be_bytes()].concat()))
+    }
+}
+
+impl RequestId {
+    /// Whether a refused condition was this request's own row: somebody answered the same request meanwhile.
+    #[must_use]
+    pub fn is_row(&self, key: &Key) -> bool {
+        self.key == *key
+    }
+}
+
+fn first_16(bytes: &[u8; 32]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    out
+}
+
+fn damaged(why: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::RecordDamaged).because(why)
+}

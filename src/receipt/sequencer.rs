@@ -1,0 +1,509 @@
+//! The one task that appends to the log, and the only committer of what the log speaks of.
+//!
+//! It takes what waits (up to 1,000 mutations or 1 MiB), gives every entry its place and time, and makes mutations, entries,
+//! encrypted statements and the new head durable in one store batch. Only then do the waiters get their paths. While one batch is
+//! made durable the next gathers.
+//!
+//! What a crash leaves: before the commit, nothing; after it, everything of the batch, and callers that never heard of it find it
+//! by their request id. The fence is told after the commit and may lag behind the head, never lead it.
+use super::head::Head;
+use crate::clock::Clock;
+use crate::failure::{Failure, Reason};
+use crate::limits::{STORE_BATCH_BYTES_MAX, STORE_MUTATIONS_MAX};
+use crate::log::checkpoint::Checkpoint;
+use crate::log::entry::statement_entry;
+use crate::log::merkle::leaf_hash;
+use crate::log::tiles::RightEdge;
+use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite};
+use crate::store::fence::{BEHIND_MS_MAX, FenceThread, Head as FenceHead};
+use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, key_space};
+use crate::telemetry::Metrics;
+use bytes::Bytes;
+use prost::Message;
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Units that may wait; beyond it callers are told that the hub is busy.
+const WAITING_MAX: usize = 4_096;
+/// The clock may stand this far behind the newest entry, and a statement this far ahead of the clock.
+const CLOCK_SLACK_MS: u64 = 1_000;
+/// How long recording waits for the fence before it says so.
+const FENCE_WAIT: Duration = Duration::from_secs(2);
+/// Mutations and bytes kept free for head, tiles and the wrapper's own row.
+const RESERVE_MUTATIONS: usize = 16;
+const RESERVE_BYTES: usize = 64 << 10;
+
+/// One entry about to be placed.
+#[derive(Debug)]
+pub enum Draft {
+    /// A statement: its commitment, its encrypted row, whom it is about, when it was decided.
+    Statement {
+        /// `C`.
+        commitment: Hash,
+        /// Statement, salt, question and blind, sealed under `C`.
+        sealed: Bytes,
+        /// For the ledger of who looked at whom.
+        subject_ref: Option<[u8; 16]>,
+        /// Unix milliseconds.
+        decided_ms: u64,
+    },
+    /// A public event, canonical.
+    Public(Bytes),
+}
+
+/// Entries and mutations that go into one batch together or not at all.
+#[derive(Debug, Default)]
+pub struct Unit {
+    /// The entries, in order; none for housekeeping.
+    pub drafts: Vec<Draft>,
+    /// What must hold at the commit.
+    pub checks: Vec<Check>,
+    /// Rows to write.
+    pub puts: Vec<(Key, Bytes)>,
+    /// Rows written once.
+    pub fresh: Vec<(Key, Bytes)>,
+    /// Rows to remove.
+    pub deletes: Vec<Key>,
+    /// Rows that get `index u64 ‖ time_s u64` of the unit's first entry in front.
+    pub stamped: Vec<(Key, Bytes)>,
+}
+
+/// Where the entries of a unit were placed.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Index of the first entry; the others follow.
+    pub first_index: u64,
+    /// Time of all of them, Unix seconds.
+    pub time_s: u64,
+    /// Inclusion paths, 32 bytes a hash, leaf to root.
+    pub paths: Vec<Bytes>,
+    /// The signed checkpoint they lead to.
+    pub checkpoint: Bytes,
+}
+
+/// Why a unit was not recorded.
+#[derive(Debug, Clone)]
+pub enum NotRecorded {
+    /// A condition does not hold; nothing of the unit was written.
+    CheckFailed(Key),
+    /// Recording did not happen, for this reason.
+    Failed(Failure),
+}
+
+impl From<NotRecorded> for Failure {
+    fn from(error: NotRecorded) -> Self {
+        match error {
+            NotRecorded::CheckFailed(_) => Failure::new(Reason::StateChangedMeanwhile),
+            NotRecorded::Failed(failure) => failure,
+        }
+    }
+}
+
+type Reply = oneshot::Sender<Result<Placed, NotRecorded>>;
+
+/// The newest durable head with its signed checkpoint.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// Size, root, time.
+    pub head: Head,
+    /// The signed note.
+    pub checkpoint: Bytes,
+}
+
+/// Handle to the sequencer.
+#[derive(Clone)]
+pub struct Ledger {
+    units: mpsc::Sender<(Unit, Reply)>,
+    latest: watch::Receiver<Latest>,
+    stop: Arc<watch::Sender<Option<String>>>,
+}
+
+impl Ledger {
+    /// Hands in a unit and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`NotRecorded`]: then nothing of the unit is in the log.
+    pub async fn record(&self, unit: Unit) -> Result<Placed, NotRecorded> {
+        if let Some(why) = self.stop.borrow().as_ref() {
+            return Err(NotRecorded::Failed(Failure::new(Reason::RecordingStopped).because(why)));
+        }
+        let (reply, placed) = oneshot::channel();
+        self.units.try_send((unit, reply)).map_err(|_| {
+            NotRecorded::Failed(Failure::new(Reason::HubOverloaded).because("the sequencer's queue is full"))
+        })?;
+        let gone = || NotRecorded::Failed(Failure::new(Reason::RecordingStopped).because("the sequencer has ended"));
+        placed.await.map_err(|_| gone())?
+    }
+
+    /// The newest durable head.
+    #[must_use]
+    pub fn latest(&self) -> Latest {
+        self.latest.borrow().clone()
+    }
+
+    /// Follows the newest durable head.
+    #[must_use]
+    pub fn follow(&self) -> watch::Receiver<Latest> {
+        self.latest.clone()
+    }
+
+    /// Stops recording for good: two histories were seen, or the disk failed. The process is to end.
+    pub fn stop(&self, why: &str) {
+        self.stop.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            if first {
+                *stopped = Some(why.to_owned());
+            }
+            first
+        });
+    }
+
+    /// Becomes `Some(reason)` once recording has stopped for good.
+    #[must_use]
+    pub fn stopped(&self) -> watch::Receiver<Option<String>> {
+        self.stop.subscribe()
+    }
+}
+
+/// What the sequencer needs.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: Arc<dyn Store>,
+    /// The log's signing key; its name is the origin.
+    pub key: LogKey,
+    /// The second place the head is kept.
+    pub fence: FenceThread,
+    /// The only clock.
+    pub clock: Clock,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+struct Sequencer<S: Suite> {
+    parts: Parts,
+    origin: Origin,
+    frontier: Frontier<S>,
+    edge: RightEdge<S>,
+    time_s: u64,
+    head_version: u64,
+    latest: watch::Sender<Latest>,
+    stop: Arc<watch::Sender<Option<String>>>,
+    waiting: VecDeque<(Unit, Reply)>,
+}
+
+/// Starts the sequencer of a log on its stored head.
+///
+/// # Errors
+/// Whatever the store refuses; a head that does not fit the stored leaves.
+pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Failure> {
+    let stored = super::head::load::<S>(parts.store.as_ref(), &origin).await?;
+    let checkpoint = sign::<S>(&parts.key, &origin, &stored.frontier)?;
+    let head = Head::of(&origin, &stored.frontier, stored.time_s);
+    let (latest_tx, latest) = watch::channel(Latest { head, checkpoint });
+    let (units, mut incoming) = mpsc::channel(WAITING_MAX);
+    let stop = Arc::new(watch::channel(None).0);
+    let mut sequencer = Sequencer {
+        parts,
+        origin,
+        frontier: stored.frontier,
+        edge: stored.edge,
+        time_s: stored.time_s,
+        head_version: stored.head_version,
+        latest: latest_tx,
+        stop: stop.clone(),
+        waiting: VecDeque::new(),
+    };
+    tokio::spawn(async move {
+        while sequencer.gather(&mut incoming).await {
+            if let Err(why) = sequencer.append().await {
+                tracing::error!(reason = %why, "recording has stopped");
+                sequencer.stop.send_replace(Some(why.to_string()));
+                break;
+            }
+        }
+    });
+    Ok(Ledger { units, latest, stop })
+}
+
+fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Result<Bytes, Failure> {
+    let checkpoint = Checkpoint { origin: origin.clone(), size: frontier.size(), root: frontier.root() };
+    checkpoint.sign(key).map(Bytes::from).map_err(|e| Failure::new(Reason::Internal).because(e))
+}
+
+/// A batch being put together.
+struct Building {
+    batch: Batch,
+    touched: HashSet<Key>,
+    entries: Vec<Bytes>,
+    /// Units that go into this batch.
+    chosen: Vec<(Unit, Reply)>,
+    /// Who waits for which entries: offset and count.
+    accepted: Vec<(Reply, usize, usize)>,
+    /// One time for the whole batch.
+    time_s: u64,
+    /// Index of the next entry.
+    next_index: u64,
+    mutations: usize,
+    bytes: usize,
+}
+
+impl<S: Suite> Sequencer<S> {
+    /// Waits for work and takes all there is; false when nobody can hand in any more.
+    async fn gather(&mut self, incoming: &mut mpsc::Receiver<(Unit, Reply)>) -> bool {
+        if self.waiting.is_empty() {
+            match incoming.recv().await {
+                Some(unit) => self.waiting.push_back(unit),
+                None => return false,
+            }
+            // Answers that are ready at the same moment share one durable write.
+            tokio::task::yield_now().await;
+        }
+        while self.waiting.len() < WAITING_MAX {
+            match incoming.try_recv() {
+                Ok(unit) => self.waiting.push_back(unit),
+                Err(_) => break,
+            }
+        }
+        true
+    }
+
+    /// One batch: choose, place, sign, commit, release. An error ends recording.
+    async fn append(&mut self) -> Result<(), Failure> {
+        let now_ms = self.parts.clock.now_ms();
+        if now_ms.saturating_add(CLOCK_SLACK_MS) < self.time_s.saturating_mul(1_000) {
+            let why = "the clock stands more than a second behind the newest entry";
+            self.refuse_all(&Failure::new(Reason::RecordingPaused).because(why));
+            return Ok(());
+        }
+        if let Err(paused) = self.wait_for_fence().await {
+            self.refuse_all(&paused);
+            return Ok(());
+        }
+        let snapshot = self.parts.store.snapshot().await.map_err(crate::library::record::from_store)?;
+        let mut building = Building {
+            batch: Batch::new(BatchId::random().map_err(|e| Failure::new(Reason::Internal).because(e))?),
+            touched: HashSet::new(),
+            entries: Vec::new(),
+            chosen: Vec::new(),
+            accepted: Vec::new(),
+            time_s: self.time_s.max(now_ms / 1_000),
+            next_index: self.frontier.size(),
+            mutations: 0,
+            bytes: 0,
+        };
+        self.choose(&mut building, snapshot.as_ref(), now_ms).await?;
+        drop(snapshot);
+        if building.chosen.is_empty() {
+            return Ok(());
+        }
+        for (unit, reply) in std::mem::take(&mut building.chosen) {
+            place(&mut building, unit, reply);
+        }
+        let leaves: Vec<Hash> = building.entries.iter().map(|entry| leaf_hash::<S>(entry)).collect();
+        let appended = self.frontier.append(&leaves);
+        for (tile, hashes) in self.edge.append(&leaves) {
+            building.batch.put_fresh(key_space::tile(tile.level, tile.index), hashes.as_flattened().to_vec());
+        }
+        let head = Head::of(&self.origin, appended.frontier(), building.time_s);
+        building.batch.put(key_space::head(), head.encode_to_vec());
+        building.batch.check(match self.head_version {
+            0 => Check::Absent(key_space::head()),
+            version => Check::Version(key_space::head(), version),
+        });
+        // The signature is made before the commit and stays inside until it says Ok.
+        let checkpoint = sign::<S>(&self.parts.key, &self.origin, appended.frontier())?;
+        self.commit(building.batch).await?;
+        self.parts.metrics.batch_entries.observe(building.entries.len() as f64);
+        self.parts.metrics.log_size.set(i64::try_from(head.size).unwrap_or(i64::MAX));
+        self.head_version += 1;
+        self.time_s = building.time_s;
+        let first = self.frontier.size();
+        for (reply, offset, count) in building.accepted {
+            let first_index = first + offset as u64;
+            let paths = (0..count as u64)
+                .map(|n| appended.path(first_index + n).map(Bytes::from).unwrap_or_default())
+                .collect();
+            // A waiter that has gone away finds its answer by request id.
+            let _ = reply.send(Ok(Placed { first_index, time_s: self.time_s, paths, checkpoint: checkpoint.clone() }));
+        }
+        self.frontier = appended.into_frontier();
+        self.parts.fence.offer(FenceHead {
+            origin: self.origin.to_string(),
+            size: head.size,
+            root: self.frontier.root(),
+        });
+        self.latest.send_replace(Latest { head, checkpoint });
+        Ok(())
+    }
+
+    /// Takes waiting units into the batch until it is full. Units that touch a key of the batch wait for the next one; a unit
+    /// whose condition does not hold is refused alone.
+    async fn choose(&mut self, building: &mut Building, snapshot: &dyn Snapshot, now_ms: u64) -> Result<(), Failure> {
+        let mut later = VecDeque::new();
+        while let Some((unit, reply)) = self.waiting.pop_front() {
+            let (mutations, bytes) = size_of(&unit);
+            let full = building.mutations + mutations > STORE_MUTATIONS_MAX - RESERVE_MUTATIONS
+                || building.bytes + bytes > STORE_BATCH_BYTES_MAX - RESERVE_BYTES;
+            if full && !building.chosen.is_empty() {
+                self.waiting.push_front((unit, reply));
+                break;
+            }
+            if full {
+                let _ = reply.send(Err(NotRecorded::Failed(
+                    Failure::new(Reason::Internal).because("a unit too large to record"),
+                )));
+                continue;
+            }
+            if keys_of(&unit).any(|key| building.touched.contains(&key)) {
+                later.push_back((unit, reply));
+                continue;
+            }
+            if let Some(refused) = refusal(&unit, snapshot, now_ms).await? {
+                let _ = reply.send(Err(refused));
+                continue;
+            }
+            building.bytes += bytes;
+            building.mutations += mutations;
+            building.touched.extend(keys_of(&unit));
+            let newest = unit.drafts.iter().filter_map(decided_ms).max().unwrap_or(0);
+            building.time_s = building.time_s.max(newest / 1_000);
+            building.chosen.push((unit, reply));
+        }
+        while let Some(unit) = later.pop_back() {
+            self.waiting.push_front(unit);
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), Failure> {
+        let id = batch.id;
+        for _ in 0..50 {
+            match self.parts.store.commit(batch.clone()).await {
+                Ok(()) | Err(CommitError::AlreadyCommitted) => return Ok(()),
+                Err(CommitError::Conflict) => tokio::time::sleep(Duration::from_millis(5)).await,
+                // Nothing is built until it is known whether the batch is there.
+                Err(CommitError::Unknown) => loop {
+                    match self.parts.store.outcome(id).await {
+                        Ok(BatchOutcome::Committed) => return Ok(()),
+                        Ok(BatchOutcome::Absent) => break,
+                        Err(error) => {
+                            tracing::warn!(%error, "the outcome of a batch is not known yet");
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
+                    }
+                },
+                // An I/O error, a second sequencer, a batch no engine takes: this process may not go on.
+                Err(error) => return Err(Failure::new(Reason::RecordingStopped).because(error)),
+            }
+        }
+        Err(Failure::new(Reason::RecordingStopped).because("the store kept refusing a batch"))
+    }
+
+    async fn wait_for_fence(&self) -> Result<(), Failure> {
+        let mut waited = Duration::ZERO;
+        while self.parts.fence.behind_ms() > BEHIND_MS_MAX {
+            if waited >= FENCE_WAIT {
+                return Err(Failure::new(Reason::RecordingPaused).because("the fence cannot be written or is too slow"));
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            waited += Duration::from_millis(5);
+        }
+        Ok(())
+    }
+
+    fn refuse_all(&mut self, failure: &Failure) {
+        for (_, reply) in self.waiting.drain(..) {
+            let _ = reply.send(Err(NotRecorded::Failed(failure.clone())));
+        }
+    }
+}
+
+/// Why a unit cannot be taken, if it cannot.
+async fn refusal(unit: &Unit, snapshot: &dyn Snapshot, now_ms: u64) -> Result<Option<NotRecorded>, Failure> {
+    let newest = unit.drafts.iter().filter_map(decided_ms).max().unwrap_or(0);
+    if newest > now_ms.saturating_add(CLOCK_SLACK_MS) {
+        let failure = Failure::new(Reason::RecordingPaused).because("a statement lies ahead of the sequencer's clock");
+        return Ok(Some(NotRecorded::Failed(failure)));
+    }
+    for check in &unit.checks {
+        let stored = snapshot.get(check.key()).await.map_err(crate::library::record::from_store)?;
+        if !check.holds(stored.map(|value| value.version)) {
+            return Ok(Some(NotRecorded::CheckFailed(check.key().clone())));
+        }
+    }
+    Ok(None)
+}
+
+/// Puts a unit into the batch.
+fn place(building: &mut Building, unit: Unit, reply: Reply) {
+    let offset = building.entries.len();
+    let count = unit.drafts.len();
+    let stamp = crate::library::record::Stamp { index: building.next_index, time_s: building.time_s };
+    for draft in unit.drafts {
+        let index = building.next_index;
+        let entry = match draft {
+            Draft::Statement { commitment, sealed, subject_ref, .. } => {
+                building.batch.put_fresh(key_space::statement_row(index), sealed);
+                if let Some(subject_ref) = subject_ref {
+                    building.batch.put_fresh(key_space::ledger(&subject_ref, index), Bytes::new());
+                }
+                Bytes::copy_from_slice(&statement_entry(building.time_s, &commitment))
+            }
+            Draft::Public(event) => {
+                // Over the limit it would not have been drafted; an empty entry would still be a truthful, useless leaf.
+                Entry::Public { time_s: building.time_s, event: event.to_vec() }
+                    .to_bytes()
+                    .map(Bytes::from)
+                    .unwrap_or_default()
+            }
+        };
+        // The leaf is hashed from the very buffer that is stored.
+        building.batch.put_fresh(key_space::entry(index), entry.clone());
+        building.entries.push(entry);
+        building.next_index += 1;
+    }
+    for (key, body) in unit.stamped {
+        building.batch.put(key, [stamp.to_bytes().as_slice(), &body].concat());
+    }
+    for (key, body) in unit.puts {
+        building.batch.put(key, body);
+    }
+    for (key, body) in unit.fresh {
+        building.batch.put_fresh(key, body);
+    }
+    for key in unit.deletes {
+        building.batch.delete(key);
+    }
+    building.batch.checks.extend(unit.checks);
+    building.accepted.push((reply, offset, count));
+}
+
+/// The keys two units of one batch may not share: what they condition on and what they count.
+fn keys_of(unit: &Unit) -> impl Iterator<Item = Key> {
+    let written = unit.puts.iter().chain(&unit.stamped).map(|(key, _)| key.clone());
+    unit.checks.iter().map(|check| check.key().clone()).chain(written)
+}
+
+fn decided_ms(draft: &Draft) -> Option<u64> {
+    match draft {
+        Draft::Statement { decided_ms, .. } => Some(*decided_ms),
+        Draft::Public(_) => None,
+    }
+}
+
+fn size_of(unit: &Unit) -> (usize, usize) {
+    let rows = unit.puts.len() + unit.fresh.len() + unit.stamped.len() + unit.deletes.len();
+    let row_bytes: usize =
+        unit.puts.iter().chain(&unit.fresh).chain(&unit.stamped).map(|(key, body)| key.len() + body.len() + 16).sum();
+    let entry_bytes: usize = unit
+        .drafts
+        .iter()
+        .map(|draft| match draft {
+            Draft::Statement { sealed, .. } => sealed.len() + 160,
+            Draft::Public(event) => event.len() + 64,
+        })
+        .sum();
+    (rows + unit.drafts.len() * 3, row_bytes + entry_bytes)
+}
