@@ -208,6 +208,14 @@ reasons! {
         en "Something inside the hub failed." then_en "Tell the operator the request id.";
 }
 
+impl Reason {
+    /// The reason of this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.name() == name)
+    }
+}
+
 /// One thing wrong with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldFault {

@@ -132,9 +132,8 @@ fn after_province(value: &str) -> (&str, bool) {
 }
 
 /// Places whose own name holds a character that otherwise begins a township, village or street.
-const ODD_NAMES: [&str; 11] = [
-    "景德镇市", "新乡市", "新乡县", "萍乡市", "湘乡市", "桐乡市", "宁乡市", "武乡县", "内乡县", "西乡县", "金乡县",
-];
+const ODD_NAMES: [&str; 11] =
+    ["景德镇市", "新乡市", "新乡县", "萍乡市", "湘乡市", "桐乡市", "宁乡市", "武乡县", "内乡县", "西乡县", "金乡县"];
 
 /// The next prefecture or county name and what follows it; `None` where something smaller begins.
 fn component(text: &str) -> Option<(&str, &str)> {
@@ -147,7 +146,12 @@ fn component(text: &str) -> Option<(&str, &str)> {
         match c {
             '县' | '旗' | '市' | '区' | '盟' | '州' if position == 0 => return None,
             '州' if !name.ends_with("自治州") => {} // 杭州, 台州: part of a name
-            '区' if ["小区", "社区", "园区", "校区", "厂区", "库区", "片区", "城区"].iter().any(|s| name.ends_with(s)) => return None,
+            '区' if ["小区", "社区", "园区", "校区", "厂区", "库区", "片区", "城区"]
+                .iter()
+                .any(|s| name.ends_with(s)) =>
+            {
+                return None;
+            }
             '县' | '旗' | '市' | '区' | '盟' | '州' => return text.split_at_checked(end),
             // As a first character these belong to a name (镇海区, 乡宁县, 路桥区); later they end a township or a street.
             '镇' | '乡' | '路' | '街' | '村' | '巷' | '弄' | '号' | '道' if position > 0 => return None,

@@ -133,8 +133,13 @@ mod tests {
             assert_eq!(compare("买买提·艾力", &format!("买买提{dot}艾力")), NameMatch::Yes, "U+{:04X}", u32::from(dot));
         }
         for (left, right) in [
-            ("张 三", "张三"), ("张\u{3000}三", "张三"), ("张\u{200B}三", "张三"), ("ＪＯＨＮ　ＳＭＩＴＨ", "John Smith"),
-            ("Jose\u{301}", "José"), ("葛\u{E0100}城", "葛城"), ("𠮷田", "𠮷田"),
+            ("张 三", "张三"),
+            ("张\u{3000}三", "张三"),
+            ("张\u{200B}三", "张三"),
+            ("ＪＯＨＮ　ＳＭＩＴＨ", "John Smith"),
+            ("Jose\u{301}", "José"),
+            ("葛\u{E0100}城", "葛城"),
+            ("𠮷田", "𠮷田"),
         ] {
             assert_eq!(compare(left, right), NameMatch::Yes, "{left} {right}");
         }
@@ -142,7 +147,13 @@ mod tests {
 
     #[test]
     fn other_characters_are_another_name() {
-        for (left, right) in [("张三", "张叁"), ("张三", "张三丰"), ("買買提", "买买提"), ("𠮷田", "吉田"), ("买买提艾力", "买买提·艾力")] {
+        for (left, right) in [
+            ("张三", "张叁"),
+            ("张三", "张三丰"),
+            ("買買提", "买买提"),
+            ("𠮷田", "吉田"),
+            ("买买提艾力", "买买提·艾力"),
+        ] {
             assert_eq!(compare(left, right), NameMatch::No, "{left} {right}");
         }
     }

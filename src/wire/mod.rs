@@ -5,6 +5,10 @@
 
 #[cfg(feature = "hub")]
 pub mod geometry; // whole numbers of 1e-9 degree
+#[cfg(feature = "hub")]
+pub mod order; // changes from their requests
+#[cfg(feature = "hub")]
+pub mod question; // questions from their bytes
 
 /// Messages generated from `proto/`, one module a package.
 pub mod proto {

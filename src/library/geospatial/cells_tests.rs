@@ -14,7 +14,8 @@ static COUNTIES: LazyLock<Vec<(String, Geometry, BTreeSet<CellKey>)>> = LazyLock
         .map(|feature| {
             let code = feature.property("code").unwrap().as_str().unwrap().to_owned();
             let text = feature.geometry.unwrap().to_string();
-            let geometry = Geometry::from_geojson(&text, SourceDatum::Cgcs2000).unwrap_or_else(|fault| panic!("{code}: {fault}"));
+            let geometry =
+                Geometry::from_geojson(&text, SourceDatum::Cgcs2000).unwrap_or_else(|fault| panic!("{code}: {fault}"));
             let cells = cover(&geometry).into_iter().collect();
             (code, geometry, cells)
         })

@@ -101,11 +101,21 @@ fn wgs84_to_gcj02(longitude: f64, latitude: f64) -> (f64, f64) {
     const ECCENTRICITY_SQUARED: f64 = 0.006_693_421_622_965_94;
     let (x, y) = (longitude - 105.0, latitude - 35.0);
     let common = (20.0 * (6.0 * x * PI).sin() + 20.0 * (2.0 * x * PI).sin()) * 2.0 / 3.0;
-    let north = -100.0 + 2.0 * x + 3.0 * y + 0.2 * y * y + 0.1 * x * y + 0.2 * x.abs().sqrt()
+    let north = -100.0
+        + 2.0 * x
+        + 3.0 * y
+        + 0.2 * y * y
+        + 0.1 * x * y
+        + 0.2 * x.abs().sqrt()
         + common
         + (20.0 * (y * PI).sin() + 40.0 * (y * PI / 3.0).sin()) * 2.0 / 3.0
         + (160.0 * (y * PI / 12.0).sin() + 320.0 * (y * PI / 30.0).sin()) * 2.0 / 3.0;
-    let east = 300.0 + x + 2.0 * y + 0.1 * x * x + 0.1 * x * y + 0.1 * x.abs().sqrt()
+    let east = 300.0
+        + x
+        + 2.0 * y
+        + 0.1 * x * x
+        + 0.1 * x * y
+        + 0.1 * x.abs().sqrt()
         + common
         + (20.0 * (x * PI).sin() + 40.0 * (x * PI / 3.0).sin()) * 2.0 / 3.0
         + (150.0 * (x * PI / 12.0).sin() + 300.0 * (x * PI / 30.0).sin()) * 2.0 / 3.0;

@@ -26,7 +26,10 @@ impl Position {
     /// coordinates are noticed.
     pub fn from_degrees(longitude: f64, latitude: f64) -> Option<Self> {
         let inside = (73.0..=136.0).contains(&longitude) && (3.0..=54.0).contains(&latitude);
-        inside.then(|| Self { longitude_e9: (longitude * E9).round() as i64, latitude_e9: (latitude * E9).round() as i64 })
+        inside.then(|| Self {
+            longitude_e9: (longitude * E9).round() as i64,
+            latitude_e9: (latitude * E9).round() as i64,
+        })
     }
 
     /// Degrees east and north.
@@ -89,7 +92,9 @@ impl GeometryFault {
     pub fn en(&self) -> String {
         match self {
             Self::Unreadable(what) => format!("the geometry is not readable as GeoJSON: {what}"),
-            Self::Kind(kind) => format!("a geometry of type {kind} is not supported; use Point, Polygon or MultiPolygon"),
+            Self::Kind(kind) => {
+                format!("a geometry of type {kind} is not supported; use Point, Polygon or MultiPolygon")
+            }
             Self::OutOfRange { longitude, latitude } => {
                 format!("({longitude}, {latitude}) lies outside China; write (longitude, latitude). Swapped?")
             }
@@ -123,8 +128,10 @@ impl Geometry {
     /// # Errors
     /// Unreadable, another type, out of range, too many points, invalid rings.
     pub fn from_geojson(text: &str, source: SourceDatum) -> Result<Self, GeometryFault> {
-        let geometry: geojson::Geometry = text.parse().map_err(|error: geojson::Error| GeometryFault::Unreadable(cut(&error.to_string())))?;
-        let geometry = geo::Geometry::<f64>::try_from(geometry).map_err(|error| GeometryFault::Unreadable(cut(&error.to_string())))?;
+        let geometry: geojson::Geometry =
+            text.parse().map_err(|error: geojson::Error| GeometryFault::Unreadable(cut(&error.to_string())))?;
+        let geometry = geo::Geometry::<f64>::try_from(geometry)
+            .map_err(|error| GeometryFault::Unreadable(cut(&error.to_string())))?;
         let points = geometry.coords_count();
         if points > POINTS_MAX {
             return Err(GeometryFault::TooManyPoints(points));
@@ -375,9 +382,11 @@ mod tests {
     #[test]
     fn within_and_intersects_follow_the_boundary_rules() {
         let square = read(SQUARE).unwrap();
-        let corner = read(r#"{"type":"Polygon","coordinates":[[[121,29],[121.002,29],[121.002,29.002],[121,29]]]}"#).unwrap();
+        let corner =
+            read(r#"{"type":"Polygon","coordinates":[[[121,29],[121.002,29],[121.002,29.002],[121,29]]]}"#).unwrap();
         let hole = read(r#"{"type":"Polygon","coordinates":[[[121.0045,29.0045],[121.005,29.0045],[121.005,29.005],[121.0045,29.0045]]]}"#).unwrap();
-        let beside = read(r#"{"type":"Polygon","coordinates":[[[121.01,29],[121.02,29],[121.02,29.01],[121.01,29]]]}"#).unwrap();
+        let beside =
+            read(r#"{"type":"Polygon","coordinates":[[[121.01,29],[121.02,29],[121.02,29.01],[121.01,29]]]}"#).unwrap();
         assert!(corner.is_within(&square) && corner.intersects(&square) && !square.is_within(&corner));
         assert!(!hole.is_within(&square) && !hole.intersects(&square));
         assert!(beside.intersects(&square) && !beside.is_within(&square));
@@ -398,7 +407,10 @@ mod tests {
         let fault = |text: &str| read(text).unwrap_err();
         assert!(matches!(fault("{"), GeometryFault::Unreadable(_)));
         assert!(matches!(fault(r#"{"type":"Point","coordinates":[121]}"#), GeometryFault::Unreadable(_)));
-        assert_eq!(fault(r#"{"type":"LineString","coordinates":[[121,29],[122,29]]}"#), GeometryFault::Kind("LineString".into()));
+        assert_eq!(
+            fault(r#"{"type":"LineString","coordinates":[[121,29],[122,29]]}"#),
+            GeometryFault::Kind("LineString".into())
+        );
         assert!(matches!(fault(r#"{"type":"Point","coordinates":[29,121]}"#), GeometryFault::OutOfRange { .. }));
         let bow = r#"{"type":"Polygon","coordinates":[[[121,29],[121.01,29.01],[121.01,29],[121,29.01],[121,29]]]}"#;
         assert!(matches!(fault(bow), GeometryFault::Invalid(_)));

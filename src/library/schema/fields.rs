@@ -1,8 +1,8 @@
 //! The tables: one line a field.
 
 use super::FieldKind::{
-    Date, Datum, Decimal, Digest, Division, Enum, Flag, Geometry, HolderCode, HolderCodeType, LicenceId, LicenceType, Name,
-    Text, Uscc,
+    Date, Datum, Decimal, Digest, Division, Enum, Flag, Geometry, HolderCode, HolderCodeType, LicenceId, LicenceType,
+    Name, Text, Uscc,
 };
 use super::Sensitivity::{Internal, Personal, Public, Sensitive};
 use super::{Choice, FieldKind, FieldSpec, Mask, Sensitivity};
@@ -50,7 +50,14 @@ pub(super) const LEGAL_ENTITY: &[FieldSpec] = &[
     field("kind", "类型", Enum(ENTITY_KIND), REQUIRED, Public, Mask::None),
     field("legal_representative_name", "法定代表人", Name, OPTIONAL, Personal, Mask::Name),
     field("legal_representative_code_type", "法定代表人证件类型代码", HolderCodeType, OPTIONAL, Internal, Mask::None),
-    field("legal_representative_code", "法定代表人证件号码", HolderCode("legal_representative_code_type"), OPTIONAL, Sensitive, Mask::Id),
+    field(
+        "legal_representative_code",
+        "法定代表人证件号码",
+        HolderCode("legal_representative_code_type"),
+        OPTIONAL,
+        Sensitive,
+        Mask::Id,
+    ),
     field("registered_capital", "注册资本（元）", Decimal, OPTIONAL, Public, Mask::None),
     field("address", "住所", Text, OPTIONAL, Public, Mask::Address),
     field("division", "登记地行政区划", Division, REQUIRED, Public, Mask::None),

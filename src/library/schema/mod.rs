@@ -207,9 +207,19 @@ impl FieldKind {
 
     /// The kind an extension or face field may have, by its name in the catalogue.
     pub fn of_extension(name: &str) -> Option<Self> {
-        [Self::Text, Self::Name, Self::Date, Self::Integer, Self::Decimal, Self::Uscc, Self::Division, Self::Flag, Self::Digest]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::Text,
+            Self::Name,
+            Self::Date,
+            Self::Integer,
+            Self::Decimal,
+            Self::Uscc,
+            Self::Division,
+            Self::Flag,
+            Self::Digest,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 

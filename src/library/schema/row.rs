@@ -39,7 +39,10 @@ impl RecordKey {
     /// Key of a credit record: subject and the source's own number of it.
     pub fn of_credit(subject: &HolderCode, record_id: &str) -> Self {
         // A canonical code of a known type holds no line feed, nor does a text field: the parts cannot run into each other.
-        Self { code_type: "credit".to_owned(), code: format!("{}\n{}\n{record_id}", subject.code_type(), subject.code()) }
+        Self {
+            code_type: "credit".to_owned(),
+            code: format!("{}\n{}\n{record_id}", subject.code_type(), subject.code()),
+        }
     }
 
     /// Key of a geospatial feature.
@@ -232,8 +235,11 @@ impl<'a> Draft<'a> {
             let known = library.field(name).is_some() || extensions.iter().any(|field| field.name == name);
             if !known {
                 let shown: String = name.chars().take(40).flat_map(char::escape_debug).collect();
-                let wrong =
-                    (RowReason::FieldUnknown, format!("没有“{shown}”这个信息项"), format!("there is no field '{shown}'"));
+                let wrong = (
+                    RowReason::FieldUnknown,
+                    format!("没有“{shown}”这个信息项"),
+                    format!("there is no field '{shown}'"),
+                );
                 self.fault(&shown, wrong);
             } else if self.raw.contains_key(name) {
                 self.fault(name, (RowReason::FieldTwice, "出现两次".to_owned(), "given twice".to_owned()));
@@ -285,7 +291,9 @@ impl<'a> Draft<'a> {
                     Err(fault) => self.code_fault(name, &fault),
                 },
                 // A code without a type cannot be checked; a type that is there but wrong has its own fault already.
-                (Some(_), None) if !self.raw.contains_key::<str>(of) && !self.faults.iter().any(|fault| fault.field == *of) => {
+                (Some(_), None)
+                    if !self.raw.contains_key::<str>(of) && !self.faults.iter().any(|fault| fault.field == *of) =>
+                {
                     let wrong = (
                         RowReason::FieldMissing,
                         format!("有{name}而缺少{of}"),

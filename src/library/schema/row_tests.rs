@@ -24,7 +24,8 @@ const FEATURE: &[(&str, &str)] = &[
 
 /// The row with some fields set to something else, or taken out where the value is `-`.
 fn changed<'a>(row: &[(&'a str, &'a str)], changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let mut row: Vec<_> = row.iter().copied().filter(|(name, _)| !changes.iter().any(|(other, _)| other == name)).collect();
+    let mut row: Vec<_> =
+        row.iter().copied().filter(|(name, _)| !changes.iter().any(|(other, _)| other == name)).collect();
     row.extend(changes.iter().copied().filter(|(_, value)| *value != "-"));
     row
 }
@@ -63,7 +64,13 @@ fn a_person_becomes_canonical_and_keeps_what_was_odd() {
 fn every_bad_field_is_named_at_once_in_both_languages() {
     let bad = changed(
         PERSON,
-        &[("holder_code", "110105194912310021"), ("sex", "?"), ("birth_date", "1949-02-30"), ("name", "-"), ("height", "180")],
+        &[
+            ("holder_code", "110105194912310021"),
+            ("sex", "?"),
+            ("birth_date", "1949-02-30"),
+            ("name", "-"),
+            ("height", "180"),
+        ],
     );
     assert_eq!(
         reasons(Library::Population, &bad),
@@ -96,8 +103,13 @@ fn fields_that_contradict_each_other_are_refused() {
 #[test]
 fn an_entity_a_credit_record_and_a_licence_have_their_keys() {
     let entity = [
-        ("uscc", "91460100ma5thwmm2j"), ("name", "某公司"), ("kind", "企业"), ("division", "331023"),
-        ("founded", "20200101"), ("status", "吊销"), ("registered_capital", "500000.00"),
+        ("uscc", "91460100ma5thwmm2j"),
+        ("name", "某公司"),
+        ("kind", "企业"),
+        ("division", "331023"),
+        ("founded", "20200101"),
+        ("status", "吊销"),
+        ("registered_capital", "500000.00"),
     ];
     let row = validate_row(Library::LegalEntity, &entity).unwrap();
     assert_eq!((row.key.code_type.as_str(), row.key.code.as_str()), ("001", "91460100MA5THWMM2J"));
@@ -111,17 +123,30 @@ fn an_entity_a_credit_record_and_a_licence_have_their_keys() {
     );
 
     let credit = [
-        ("subject_code_type", "001"), ("subject_code", "91460100MA5THWMM2J"), ("record_id", "P-1"), ("category", "行政处罚"),
-        ("basis", "某法第一条"), ("authority", "某局"), ("effective_date", "2024-01-01"), ("repaired", "否"),
+        ("subject_code_type", "001"),
+        ("subject_code", "91460100MA5THWMM2J"),
+        ("record_id", "P-1"),
+        ("category", "行政处罚"),
+        ("basis", "某法第一条"),
+        ("authority", "某局"),
+        ("effective_date", "2024-01-01"),
+        ("repaired", "否"),
     ];
     let row = validate_row(Library::Credit, &credit).unwrap();
     assert_eq!(row.key.code, "001\n91460100MA5THWMM2J\nP-1");
     assert_eq!(row.subject.unwrap().to_string(), "001:91460100MA5THWMM2J");
 
     let licence = [
-        ("licence_id", "11100000000013338W011.11430000006122244L.20230000403.001.V"), ("type_code", "11100000000013338W011"),
-        ("type_name", "某证"), ("number", "1"), ("issuer_name", "某局"), ("issuer_code", "11430000006122244L"),
-        ("holder_name", "某"), ("holder_code_type", "001"), ("holder_code", "91460100MA5THWMM2J"), ("issued_on", "2023-01-01"),
+        ("licence_id", "11100000000013338W011.11430000006122244L.20230000403.001.V"),
+        ("type_code", "11100000000013338W011"),
+        ("type_name", "某证"),
+        ("number", "1"),
+        ("issuer_name", "某局"),
+        ("issuer_code", "11430000006122244L"),
+        ("holder_name", "某"),
+        ("holder_code_type", "001"),
+        ("holder_code", "91460100MA5THWMM2J"),
+        ("issued_on", "2023-01-01"),
         ("valid_from", "2023-01-01"),
     ];
     let row = validate_row(Library::Licence, &licence).unwrap();
@@ -140,7 +165,10 @@ fn coordinates_are_never_taken_without_a_known_datum() {
     );
 
     let plain = validate_row(Library::Geospatial, FEATURE).unwrap();
-    assert_eq!((plain.text("datum"), plain.text("source_datum"), plain.flags.as_slice()), (Some("CGCS2000"), None, &[][..]));
+    assert_eq!(
+        (plain.text("datum"), plain.text("source_datum"), plain.flags.as_slice()),
+        (Some("CGCS2000"), None, &[][..])
+    );
     let converted = validate_row(Library::Geospatial, &changed(FEATURE, &[("datum", "gcj-02")])).unwrap();
     assert_eq!((converted.text("datum"), converted.text("source_datum")), (Some("WGS84"), Some("GCJ02")));
     assert_eq!(converted.flags, [QualityFlag::DatumConverted]);

@@ -20,7 +20,9 @@ pub(super) fn canonical(kind: FieldKind, raw: &str) -> Result<(String, Option<Qu
     let code = |fault: crate::library::codes::CodeFault| (RowReason::CodeInvalid, fault.zh(), fault.en());
     let plain = |text: String| Ok((text, None));
     match kind {
-        FieldKind::Text | FieldKind::Datum | FieldKind::HolderCode(_) => text(raw, TEXT_CHARS_MAX).map(|text| (text, None)),
+        FieldKind::Text | FieldKind::Datum | FieldKind::HolderCode(_) => {
+            text(raw, TEXT_CHARS_MAX).map(|text| (text, None))
+        }
         FieldKind::Name => {
             let name = text(raw, NAME_CHARS_MAX)?;
             let flag = name.chars().any(is_private_use).then_some(QualityFlag::PrivateUseCharacter);
@@ -85,7 +87,11 @@ fn number(raw: &str, decimals: usize) -> Result<String, Wrong> {
         (
             RowReason::NumberInvalid,
             format!("“{}”不是{}", short(&text), if decimals == 0 { "整数" } else { "十进制数（最多6位小数）" }),
-            format!("'{}' is not {}", short(&text), if decimals == 0 { "an integer" } else { "a decimal with at most 6 places" }),
+            format!(
+                "'{}' is not {}",
+                short(&text),
+                if decimals == 0 { "an integer" } else { "a decimal with at most 6 places" }
+            ),
         )
     })
 }
@@ -109,7 +115,8 @@ fn read_number(text: &str, decimals: usize) -> Option<String> {
 
 fn one_of(raw: &str, choices: &[Choice]) -> Result<String, Wrong> {
     let text: String = raw.trim().nfc().map(half_width).collect();
-    let found = choices.iter().find(|choice| choice.name == text || choice.zh == text || choice.also.contains(&text.as_str()));
+    let found =
+        choices.iter().find(|choice| choice.name == text || choice.zh == text || choice.also.contains(&text.as_str()));
     found.map(|choice| choice.name.to_owned()).ok_or_else(|| {
         let zh: Vec<&str> = choices.iter().map(|choice| choice.zh).collect();
         let en: Vec<&str> = choices.iter().map(|choice| choice.name).collect();
@@ -139,7 +146,11 @@ fn digest(raw: &str) -> Result<String, Wrong> {
     if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Ok(text);
     }
-    Err((RowReason::CodeInvalid, "应为64位十六进制SHA-256摘要".to_owned(), "not a SHA-256 digest of 64 hexadecimal digits".to_owned()))
+    Err((
+        RowReason::CodeInvalid,
+        "应为64位十六进制SHA-256摘要".to_owned(),
+        "not a SHA-256 digest of 64 hexadecimal digits".to_owned(),
+    ))
 }
 
 fn short(text: &str) -> String {
@@ -157,14 +168,28 @@ mod tests {
     #[test]
     fn numbers_have_one_spelling() {
         for (raw, expected) in [
-            ("007", Some("7")), ("0", Some("0")), ("-0", Some("0")), ("-12", Some("-12")), ("１２", Some("12")),
-            ("1.5", None), ("1e3", None), ("", None), ("-", None), ("1234567890123456789", None),
+            ("007", Some("7")),
+            ("0", Some("0")),
+            ("-0", Some("0")),
+            ("-12", Some("-12")),
+            ("１２", Some("12")),
+            ("1.5", None),
+            ("1e3", None),
+            ("", None),
+            ("-", None),
+            ("1234567890123456789", None),
         ] {
             check(FieldKind::Integer, raw, expected);
         }
         for (raw, expected) in [
-            ("500000.00", Some("500000")), ("0.50", Some("0.5")), (".5", None), ("5.", None), ("1.1234567", None),
-            ("-0.25", Some("-0.25")), ("1,000", None), ("NaN", None),
+            ("500000.00", Some("500000")),
+            ("0.50", Some("0.5")),
+            (".5", None),
+            ("5.", None),
+            ("1.1234567", None),
+            ("-0.25", Some("-0.25")),
+            ("1,000", None),
+            ("NaN", None),
         ] {
             check(FieldKind::Decimal, raw, expected);
         }
