@@ -19,6 +19,15 @@ pub use verify::{Options, Step, Verdict, verify};
 #[cfg(feature = "hub")]
 pub mod head; // how far the log goes
 #[cfg(feature = "hub")]
+pub mod proofs; // entries and proofs for outsiders
+#[cfg(feature = "hub")]
+pub mod publisher; // the checkpoint outsiders fetch, read back first
+#[cfg(feature = "hub")]
 pub mod recorder; // from a finding to a recorded answer
 #[cfg(feature = "hub")]
 pub mod sequencer; // the one task that appends
+#[cfg(feature = "hub")]
+pub mod start; // store, fence and key compared before anything is answered
+
+#[cfg(all(test, feature = "hub"))]
+pub(crate) mod house; // a hub for this room's tests
