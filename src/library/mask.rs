@@ -107,7 +107,9 @@ fn after_county(value: &str) -> &str {
     let (rest, municipality) = after_province(value);
     let Some((first, after_first)) = component(rest) else { return rest };
     // A county, a district, a banner: done. A city may be a prefecture with a county behind it, or a county-level city itself.
-    if !first.ends_with(['市', '盟']) && !first.ends_with("地区") && !first.ends_with("自治州") || municipality {
+    let may_hold_counties =
+        ["市", "盟", "地区", "自治州"].iter().any(|suffix| first.ends_with(suffix)) && !municipality;
+    if !may_hold_counties {
         return after_first;
     }
     component(after_first).map_or(after_first, |(_, after)| after)

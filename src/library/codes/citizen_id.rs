@@ -94,7 +94,7 @@ impl CitizenId {
 
     /// Sex by the parity of the 17th digit.
     pub fn sex(&self) -> Sex {
-        let odd = self.canonical.bytes().nth(16).is_some_and(|b| b % 2 == 1);
+        let odd = self.canonical.as_bytes().get(16).is_some_and(|b| b % 2 == 1);
         if odd { Sex::Male } else { Sex::Female }
     }
 }

@@ -32,6 +32,16 @@ impl ForeignPermit {
         Ok(Self(text))
     }
 
+    /// A number of the new edition with the right check digit, laid out as the published specimen: 9, five digits of place and
+    /// country, birth date, sequence below 1,000.
+    ///
+    /// # Errors
+    /// What [`parse`](Self::parse) finds wrong with the result.
+    pub fn make(place_and_country: &str, birth: CalendarDate, sequence: u16) -> Result<Self, CodeFault> {
+        let body = format!("9{place_and_country}{}{sequence:03}", birth.digits());
+        Self::parse(&format!("{body}{}", mod_11_2(&body).unwrap_or('0')))
+    }
+
     /// The canonical form: 15 or 18 capitals and digits.
     pub fn as_str(&self) -> &str {
         &self.0
