@@ -19,8 +19,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::HealthReporter;
 use tonic_types::StatusExt;
 
-use super::listener::{Door, Listener, http2};
-use super::stack::stack;
+use super::listener::{Door, Listener};
 use super::trust::{TrustFiles, TrustStore};
 use crate::cli::client::Client;
 use crate::cli::dev_certs::{Authority, DevCerts, Pair, Validity};
@@ -40,6 +39,7 @@ struct Edge {
     /// Milliseconds the hub's clock is ahead of the real one.
     ahead_ms: Arc<AtomicU64>,
     server: tokio::task::JoinHandle<()>,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
     _folder: tempfile::TempDir,
 }
 
@@ -73,9 +73,12 @@ async fn edge(limits: Limits, change: impl FnOnce(&mut Listen)) -> Edge {
     let listener = Listener::bind(port, HUB, Arc::clone(&trust), Door::from(&listen), metrics.clone()).await.unwrap();
     let address = listener.local_address().unwrap();
     let (health, service) = tonic_health::server::health_reporter();
-    let router = http2(&listen, &limits).layer(stack(&limits, &metrics)).add_service(service);
-    let server = tokio::spawn(async move { router.serve_with_incoming(listener.incoming()).await.unwrap() });
-    Edge { certs, trust, metrics, address, health, ahead_ms, server, _folder: folder }
+    let routes = tonic::service::Routes::new(service);
+    let (counts, (stop, stopped)) = (metrics.clone(), tokio::sync::oneshot::channel::<()>());
+    let server = tokio::spawn(async move {
+        super::serve(listener, routes, (&listen, &limits, &counts), async { drop(stopped.await) }).await.unwrap();
+    });
+    Edge { certs, trust, metrics, address, health, ahead_ms, server, stop: Some(stop), _folder: folder }
 }
 
 impl Edge {
@@ -369,6 +372,20 @@ async fn a_stream_ends_at_its_deadline_and_says_so() {
     stream.message().await.unwrap().unwrap();
     let status = stream.message().await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_TOO_SHORT"));
+}
+
+#[tokio::test]
+async fn a_stopping_hub_takes_no_new_caller_and_waits_for_open_calls_only_so_long() {
+    let mut edge = edge(limits(), |listen| listen.drain_ms_max = 600).await;
+    let mut stream = edge.connected().await.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    edge.stop.take().unwrap().send(()).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(tokio::net::TcpStream::connect(edge.address).await.is_err(), "the port is closed");
+    edge.health.set_service_status("", ServingStatus::NotServing).await;
+    stream.message().await.unwrap().unwrap(); // an open call still gets its answer
+    assert!(!edge.server.is_finished());
+    tokio::time::timeout(Duration::from_secs(5), &mut edge.server).await.unwrap().unwrap();
 }
 
 /// A call made by hand, so that headers can be anything.
