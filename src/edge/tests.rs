@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
-use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::pb::health_client::HealthClient;
 use tonic_health::server::HealthReporter;
 use tonic_types::StatusExt;
@@ -147,6 +147,11 @@ async fn ask(client: &mut HealthClient<Channel>) -> Result<(), Status> {
     client.check(HealthCheckRequest::default()).await.map(drop)
 }
 
+/// The next message of a stream; a stream that says nothing at all is a failure, not a test that hangs.
+async fn next(stream: &mut tonic::Streaming<HealthCheckResponse>) -> Result<Option<HealthCheckResponse>, Status> {
+    tokio::time::timeout(Duration::from_secs(10), stream.message()).await.expect("the stream says nothing")
+}
+
 fn reason(status: &Status) -> String {
     let info = status.get_details_error_info().unwrap();
     assert_eq!(info.domain, "wuku");
@@ -221,14 +226,14 @@ async fn a_certificate_revoked_on_a_live_connection_gets_nothing_more_streams_in
     let edge = edge(limits(), |_| {}).await;
     let mut live = edge.connected().await;
     let mut stream = live.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    stream.message().await.unwrap().unwrap();
+    next(&mut stream).await.unwrap().unwrap();
     edge.revoke_window();
     assert!(edge.trust.reload().unwrap());
     let status = ask(&mut live).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unauthenticated, "CERTIFICATE_REVOKED"));
     assert_eq!(reason(&ask(&mut live).await.unwrap_err()), "CERTIFICATE_REVOKED", "and again");
     edge.health.set_service_status("", ServingStatus::NotServing).await;
-    assert_eq!(reason(&stream.message().await.unwrap_err()), "CERTIFICATE_REVOKED", "the open stream too");
+    assert_eq!(reason(&next(&mut stream).await.unwrap_err()), "CERTIFICATE_REVOKED", "the open stream too");
 }
 
 #[tokio::test]
@@ -369,8 +374,8 @@ async fn the_limit_of_calls_in_progress_holds_over_all_connections_and_says_when
 async fn a_stream_ends_at_its_deadline_and_says_so() {
     let edge = edge(Limits { deadline_ms_max: 400, ..limits() }, |_| {}).await;
     let mut stream = edge.connected().await.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    stream.message().await.unwrap().unwrap();
-    let status = stream.message().await.unwrap_err();
+    next(&mut stream).await.unwrap().unwrap();
+    let status = next(&mut stream).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::DeadlineExceeded, "DEADLINE_TOO_SHORT"));
 }
 
@@ -378,12 +383,12 @@ async fn a_stream_ends_at_its_deadline_and_says_so() {
 async fn a_stopping_hub_takes_no_new_caller_and_waits_for_open_calls_only_so_long() {
     let mut edge = edge(limits(), |listen| listen.drain_ms_max = 600).await;
     let mut stream = edge.connected().await.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
-    stream.message().await.unwrap().unwrap();
+    next(&mut stream).await.unwrap().unwrap();
     edge.stop.take().unwrap().send(()).unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(tokio::net::TcpStream::connect(edge.address).await.is_err(), "the port is closed");
     edge.health.set_service_status("", ServingStatus::NotServing).await;
-    stream.message().await.unwrap().unwrap(); // an open call still gets its answer
+    next(&mut stream).await.unwrap().unwrap(); // an open call still gets its answer
     assert!(!edge.server.is_finished());
     tokio::time::timeout(Duration::from_secs(5), &mut edge.server).await.unwrap().unwrap();
 }
