@@ -14,8 +14,8 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
-use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::HealthReporter;
 use tonic_types::StatusExt;
 
