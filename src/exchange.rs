@@ -3,6 +3,7 @@
 //! A question: `edge → policy → library → receipt → answer`. A change: `edge → policy → library → receipt → acknowledgement`.
 //! This file decides order only. Each step consumes what the one before produced: a `Caller` gets a `Permit`, with it the
 //! library gives something `Verified`, and only what is `Recorded` leaves. Leaving a step out does not compile.
+mod accesses;
 mod bootstrap;
 mod order;
 mod refusal;

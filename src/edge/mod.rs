@@ -19,6 +19,7 @@ pub mod identity;
 pub mod licence_service;
 pub mod listener;
 pub mod page;
+pub mod receipt_service;
 pub mod stack;
 pub mod status;
 #[cfg(test)]

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub(crate) const HUB: &str = "hub.test";
 /// Tuesday, 14 November 2023.
 pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
-pub(crate) const PERSON: &str = "331099199003070018";
+pub(crate) const PERSON: &str = "331099199003070013";
 
 pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,

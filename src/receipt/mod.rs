@@ -17,6 +17,8 @@ pub use trust::Trust;
 pub use verify::{Options, Step, Verdict, verify};
 
 #[cfg(feature = "hub")]
+pub mod access; // who looked at a subject
+#[cfg(feature = "hub")]
 pub mod head; // how far the log goes
 #[cfg(feature = "hub")]
 pub mod proofs; // entries and proofs for outsiders

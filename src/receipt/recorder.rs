@@ -124,21 +124,22 @@ pub struct RequestId {
     kept_version: Option<u64>,
 }
 
+/// What the hub keeps of an answered request, encrypted.
 #[derive(Clone, PartialEq, Message)]
-struct KeptRequest {
+pub(super) struct KeptRequest {
     #[prost(bytes = "bytes", tag = "1")]
     message_hash: Bytes,
     #[prost(message, repeated, tag = "2")]
-    items: Vec<KeptItem>,
+    pub(super) items: Vec<KeptItem>,
     /// Further rows that hold the rest of the items, where one row was too small.
     #[prost(uint32, tag = "3")]
-    more_rows: u32,
+    pub(super) more_rows: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct KeptItem {
+pub(super) struct KeptItem {
     #[prost(bytes = "bytes", tag = "1")]
-    payload: Bytes,
+    pub(super) payload: Bytes,
 }
 
 /// What the hub keeps of a statement, encrypted: an auditor sees what was asked, and the payload can be rebuilt.
@@ -156,6 +157,37 @@ pub struct KeptStatement {
     /// The payload's blind.
     #[prost(bytes = "bytes", tag = "4")]
     pub blind: Bytes,
+    /// The instant judged at, Unix milliseconds: it stands in the payload only.
+    #[prost(uint64, tag = "5")]
+    pub valid_at_ms: u64,
+}
+
+impl KeptStatement {
+    /// Opens the statement row of an entry under the entry's commitment.
+    ///
+    /// # Errors
+    /// [`Reason::RecordDamaged`] for a row that was changed or belongs to another entry.
+    pub fn open(vault: &Vault, commitment: &Hash, body: &[u8]) -> Result<Self, Failure> {
+        let plain = vault.open_row(Class::Statements, 1, commitment, body).map_err(damaged)?;
+        Self::decode(plain.as_slice()).map_err(damaged)
+    }
+}
+
+impl KeptRequest {
+    /// Opens row `row` of the request at `place`; row 0 is the request's own.
+    pub(super) fn open(vault: &Vault, place: &[u8; 16], row: u32, body: &[u8]) -> Result<Self, Failure> {
+        let place = Self::row_place(vault, place, row);
+        let plain = vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
+        Self::decode(plain.as_slice()).map_err(damaged)
+    }
+
+    /// The place of row `row` of a request.
+    pub(super) fn row_place(vault: &Vault, place: &[u8; 16], row: u32) -> [u8; 16] {
+        if row == 0 {
+            return *place;
+        }
+        first_16(&vault.mac("request-row", &[place.as_slice(), &row.to_be_bytes()].concat()))
+    }
 }
 
 /// Writes findings into the log.
@@ -275,6 +307,7 @@ impl Recorder {
             salt: Bytes::copy_from_slice(&salt),
             question: finding.question,
             blind,
+            valid_at_ms: view.now_ms,
         };
         let sealed = self
             .vault
@@ -315,7 +348,7 @@ impl Recorder {
         }
         let mut items = kept.items;
         for row in 1..=kept.more_rows {
-            let more_key = key_space::request(&self.more_place(&request.place, row));
+            let more_key = key_space::request(&KeptRequest::row_place(&self.vault, &request.place, row));
             let more = snapshot
                 .get(&more_key)
                 .await
@@ -359,8 +392,7 @@ impl Recorder {
         };
         let row = snapshot.get(&key_space::statement_row(index)).await.map_err(from_store)?;
         let row = row.ok_or_else(|| damaged(format!("statement {index} is missing")))?;
-        let plain = self.vault.open_row(Class::Statements, 1, &commitment, &row.body).map_err(damaged)?;
-        KeptStatement::decode(plain.as_slice()).map_err(damaged)
+        KeptStatement::open(&self.vault, &commitment, &row.body)
     }
 
     fn keep_request(&self, request: &RequestId, drafted: &[Drafted], unit: &mut Unit) -> Result<(), Failure> {
@@ -381,7 +413,7 @@ impl Recorder {
         for (row, items) in (0_u32..).zip(rows) {
             let message_hash = Bytes::copy_from_slice(&request.message_hash);
             let kept = KeptRequest { message_hash, items, more_rows: if row == 0 { more_rows } else { 0 } };
-            let place = self.more_place(&request.place, row);
+            let place = KeptRequest::row_place(&self.vault, &request.place, row);
             let sealed = self
                 .vault
                 .seal_row(Class::Requests, u64::from(row), &place, &kept.encode_to_vec())
@@ -396,17 +428,7 @@ impl Recorder {
     }
 
     fn open_request(&self, request: &RequestId, row: u32, body: &[u8]) -> Result<KeptRequest, Failure> {
-        let place = self.more_place(&request.place, row);
-        let plain = self.vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
-        KeptRequest::decode(plain.as_slice()).map_err(damaged)
-    }
-
-    /// The place of row `row` of a request; row 0 is the request's own.
-    fn more_place(&self, place: &[u8; 16], row: u32) -> [u8; 16] {
-        if row == 0 {
-            return *place;
-        }
-        first_16(&self.vault.mac("request-row", &[place.as_slice(), &row.to_be_bytes()].concat()))
+        KeptRequest::open(&self.vault, &request.place, row, body)
     }
 }
 
