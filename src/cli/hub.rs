@@ -75,7 +75,7 @@ pub fn issuer_trust(config: &Config, log_keys: &[crate::log::VerifierKey]) -> Cl
     let mut crls = Vec::new();
     for path in &config.issuers.crl_files {
         crls.extend(
-            parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| CertificateRevocationListDer::from(crl.der)),
+            parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| crl.der),
         );
     }
     let mut hub_keys: std::collections::HashSet<[u8; 32]> =
