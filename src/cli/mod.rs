@@ -6,6 +6,7 @@ pub mod explain; // what a reason means
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
 pub mod serve; // answers until it is told to stop
+pub mod sign; // what a department does with its own key
 
 use crate::clock::Clock;
 use clap::{Parser, Subcommand};
