@@ -3,6 +3,7 @@ pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
 pub mod dev_certs; // certificates to try it with
 pub mod explain; // what a reason means
+pub mod fsck; // the store held against its log
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
 pub mod serve; // answers until it is told to stop
@@ -32,6 +33,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Check evidence offline against a trust file (离线核验证据)
     Verify(crate::receipt::report::VerifyArgs),
+    /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
+    Fsck(fsck::FsckArgs),
     /// Make certificates to try a hub with; never for production (生成开发用证书)
     DevCerts(dev_certs::DevCertsArgs),
 }
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(&args, &clock),
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
+        Command::Fsck(args) => fsck::run(&args, &clock),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),
     }
 }

@@ -19,6 +19,8 @@ pub use verify::{Options, Step, Verdict, verify};
 #[cfg(feature = "hub")]
 pub mod access; // who looked at a subject
 #[cfg(feature = "hub")]
+pub mod fsck; // the whole store against the log
+#[cfg(feature = "hub")]
 pub mod head; // how far the log goes
 #[cfg(feature = "hub")]
 pub mod proofs; // entries and proofs for outsiders

@@ -23,6 +23,8 @@ use std::sync::Arc;
 
 /// How long a request id is remembered.
 const REQUEST_KEPT_S: u64 = 24 * 3_600;
+/// Further rows a kept request may have: one batch of 1 MiB in rows of 48 KiB is far below.
+const FURTHER_ROWS_MAX: u64 = 64;
 
 /// What is to be said about one subject: everything of a statement that the road itself does not know.
 #[derive(Clone, Debug)]
@@ -179,6 +181,11 @@ impl KeptRequest {
         let place = Self::row_place(vault, place, row);
         let plain = vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
         Self::decode(plain.as_slice()).map_err(damaged)
+    }
+
+    /// Whether this is a further row of some request, sealed for this place.
+    pub(super) fn is_further(vault: &Vault, place: &[u8; 16], body: &[u8]) -> bool {
+        (1..=FURTHER_ROWS_MAX).any(|row| vault.open_row(Class::Requests, row, place, body).is_ok())
     }
 
     /// The place of row `row` of a request.
