@@ -74,9 +74,7 @@ pub fn issuer_trust(config: &Config, log_keys: &[crate::log::VerifierKey]) -> Cl
     let anchors = parse_certificates(ca, &read_file(ca)?)?.into_iter().map(|c| c.der).collect();
     let mut crls = Vec::new();
     for path in &config.issuers.crl_files {
-        crls.extend(
-            parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| crl.der),
-        );
+        crls.extend(parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| crl.der));
     }
     let mut hub_keys: std::collections::HashSet<[u8; 32]> =
         log_keys.iter().map(|key| Sha256::digest(key.public()).into()).collect();

@@ -1,6 +1,7 @@
 //! One file per subcommand. Data goes to standard output, everything else to standard error.
 pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
+pub mod connection; // what every command that talks to a hub shares
 pub mod dev_certs; // certificates to try it with
 pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
