@@ -13,7 +13,6 @@ use crate::store::Store;
 use crate::store::rocks::{Rocks, RocksSettings};
 use crate::store::vault::{Kek, Vault};
 use crate::telemetry::Metrics;
-use rustls::pki_types::CertificateRevocationListDer;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use x509_cert::der::{Decode, Encode};

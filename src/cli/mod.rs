@@ -2,6 +2,7 @@
 pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
 pub mod connection; // what every command that talks to a hub shares
+pub mod demo; // a city, a scenario, a hub to try
 pub mod dev_certs; // certificates to try it with
 pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
@@ -36,6 +37,8 @@ enum Command {
     Verify(crate::receipt::report::VerifyArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
     Fsck(fsck::FsckArgs),
+    /// Make a demo city, play a scenario against it, keep serving (演示)
+    Demo(demo::DemoArgs),
     /// Make certificates to try a hub with; never for production (生成开发用证书)
     DevCerts(dev_certs::DevCertsArgs),
 }
@@ -51,6 +54,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
+        Command::Demo(args) => said(demo::run(&args, &clock)),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),
     }
 }

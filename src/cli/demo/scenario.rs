@@ -1,5 +1,5 @@
 //! The scenario: what departments, clerks and auditors do with the hub on a day, each step held against what must come out.
-use super::super::{CliError, CliResult};
+use super::super::{CliError, CliResult, fsck, hub};
 use super::city::{import, issue};
 use super::desk::{Answer, Desk, context, request_id};
 use super::say::{Transcript, timed};
@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::demo::licences::LicenceDraft;
 use crate::library::codes::HolderCode;
 use crate::library::day;
+use crate::receipt::report::Language;
 use crate::receipt::trust::Root;
 use crate::receipt::{Options, Trust, verify};
 use crate::wire::proto::exchange::v1::{
@@ -90,10 +91,14 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
 
 /// The store checked whole, with the hub stopped.
 pub(super) async fn check_store(config: &Config, clock: &Clock, say: &mut Transcript) -> CliResult {
-    let (report, took) = timed(super::super::fsck::check(config, clock)).await;
+    let store = hub::open_store(config, clock)?;
+    let (report, took) = timed(fsck::walk(config, &store)).await;
     let said = match report {
-        Ok(report) if report.clean() => Ok((report.summary_zh(), report.summary_en())),
-        Ok(report) => Err(report.summary_en()),
+        Ok(report) if report.is_clean() => Ok((
+            format!("日志 {} 条、记录版本 {} 个、链接 {} 条，无异常", report.size, report.versions, report.links),
+            format!("{} entries, {} record versions, {} links, nothing wrong", report.size, report.versions, report.links),
+        )),
+        Ok(report) => Err(fsck::to_text(&report, Language::of_environment())),
         Err(CliError(why)) => Err(why),
     };
     say.step("全库核验（fsck）", "the whole store checked (fsck)", took, said);
@@ -336,7 +341,7 @@ impl Stage<'_> {
         std::fs::write(&file, answer.evidence())?;
         let trust = Trust::open(&std::fs::read(self.folder.join("trust.note"))?, Root::ByHand)?;
         let now_s = Clock::system().now_ms() / 1_000;
-        let options = Options { now_s, ..Options::default() };
+        let options = Options { now_s: Some(now_s), ..Options::default() };
         let mut bytes = std::fs::read(&file)?;
         let good = verify(&bytes, &trust, &options);
         expect(good.good, &format!("the evidence is not good: {:?}", good.failed_step))?;
@@ -346,7 +351,7 @@ impl Stage<'_> {
         }
         let bad = verify(&bytes, &trust, &options);
         expect(!bad.good, "evidence with one byte changed was taken for good")?;
-        let step = bad.failed_step.map_or("UNREADABLE", |step| step.name());
+        let step = bad.failed_step.map_or("UNREADABLE", |step| step.as_str());
         let name = file.display();
         Ok((format!("{name}：有效；改动第 {middle} 字节：{step}"), format!("{name}: good; byte {middle} changed: {step}")))
     }
