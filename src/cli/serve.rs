@@ -98,9 +98,11 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> 
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let service = CatalogueServiceServer::new(CatalogueRpc::new(exchange.clone()));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
-    let publisher = Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);
+    let publisher =
+        Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);
     let trust_note = read_file(&config.trust.file).ok().map(Bytes::from);
-    let service = ReceiptServiceServer::new(ReceiptRpc::<Ed25519>::new(exchange.clone(), Papers { publisher, trust_note }));
+    let service =
+        ReceiptServiceServer::new(ReceiptRpc::<Ed25519>::new(exchange.clone(), Papers { publisher, trust_note }));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     Ok(routes.routes())
 }

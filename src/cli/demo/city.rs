@@ -63,7 +63,10 @@ pub(super) async fn load(desk: &Desk, city: &City, folder: &Path, licences: usiz
         let (report, s) = (report?, took.as_secs_f64());
         std::fs::remove_file(&file)?; // plain data has no place beside a hub
         if report.phase() != ImportPhase::Done || report.rows_applied != rows {
-            return Err(CliError(format!("{resource}: {} of {rows} rows applied, {}", report.rows_applied, report.reason)));
+            return Err(CliError(format!(
+                "{resource}: {} of {rows} rows applied, {}",
+                report.rows_applied, report.reason
+            )));
         }
         say.note(
             &format!("{}：导入 {rows} 行（{s:.1} 秒）", library.zh()),
@@ -90,7 +93,8 @@ async fn catalogue(desk: &Desk) -> CliResult {
             division: HOME.to_owned(),
             version: 0,
         };
-        let request = PutDepartmentRequest { request_id: request_id()?, department: Some(department), purpose: purpose() };
+        let request =
+            PutDepartmentRequest { request_id: request_id()?, department: Some(department), purpose: purpose() };
         authority.catalogue().put_department(request).await?;
     }
     for system in SYSTEMS.iter().filter(|s| s.code != "catalogue") {
@@ -156,7 +160,8 @@ fn resource_of(resource: &DemoResource, whole: &[DemoResource]) -> CliResult<Res
 }
 
 async fn put_licence_type(authority: &At, kind: &crate::demo::organisation::DemoLicenceType) -> CliResult {
-    let department = department_of(kind.department).ok_or_else(|| CliError(format!("no department {}", kind.department)))?;
+    let department =
+        department_of(kind.department).ok_or_else(|| CliError(format!("no department {}", kind.department)))?;
     let uscc = department.uscc()?.as_str().to_owned();
     let face = kind.face.iter().map(|face| FaceField {
         name: face.name.to_owned(),
@@ -265,7 +270,9 @@ pub(super) async fn import(
     let manifest = bytes::Bytes::from(manifest.encode_to_vec());
     let signature = Some(key.sign(SignedThing::Manifest, &manifest)?);
     let opening = Up::Opening(ImportOpening { manifest, signature, dry_run: false, operator: None });
-    let parts = (0_u64..).step_by(PART_BYTES).zip(bytes.chunks(PART_BYTES).map(bytes::Bytes::copy_from_slice).collect::<Vec<_>>());
+    let parts = (0_u64..)
+        .step_by(PART_BYTES)
+        .zip(bytes.chunks(PART_BYTES).map(bytes::Bytes::copy_from_slice).collect::<Vec<_>>());
     let parts = parts.map(|(offset, bytes)| Up::Part(ImportPart { offset, bytes }));
     let up: Vec<ImportRequest> =
         std::iter::once(opening).chain(parts).map(|message| ImportRequest { message: Some(message) }).collect();
@@ -284,12 +291,14 @@ async fn issue_licences(desk: &Desk, city: &City, most: usize) -> CliResult<usiz
     for firm in [&hard.revoked_firm, &hard.expired_permit_firm, &hard.firm, &hard.listed_firm] {
         drafts.extend(city.licences_of_firm(firm.index)?);
     }
-    for resident in [&hard.suspended_driver, &hard.adult, &hard.rare_character, &hard.dotted_name, &hard.fifteen_digits] {
+    for resident in [&hard.suspended_driver, &hard.adult, &hard.rare_character, &hard.dotted_name, &hard.fifteen_digits]
+    {
         drafts.extend(city.licences_of_resident(resident.index)?);
     }
     let known: std::collections::HashSet<String> = drafts.iter().map(|draft| draft.serial.clone()).collect();
     // A stride through the whole city, so that all eight types are among the few.
-    let every = usize::try_from(city.people().saturating_mul(5) / 2).unwrap_or(1).checked_div(most.max(1)).unwrap_or(1).max(1);
+    let every =
+        usize::try_from(city.people().saturating_mul(5) / 2).unwrap_or(1).checked_div(most.max(1)).unwrap_or(1).max(1);
     for draft in city.licences().step_by(every) {
         if drafts.len() >= most {
             break;
@@ -361,4 +370,3 @@ fn holder(code: &crate::library::codes::HolderCode, name: &str) -> Holder {
     let code = HolderCode { code_type: code.code_type().as_str().to_owned(), code: code.code().to_owned() };
     Holder { code: Some(code), name: name.to_owned() }
 }
-

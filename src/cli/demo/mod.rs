@@ -1,8 +1,8 @@
 //! `wuku demo`: a hub with a demo city, a scenario played against it, and then a hub to try things with.
 mod city;
 mod desk;
-mod scenario;
 mod say;
+mod scenario;
 
 use super::dev_certs::{DevCerts, DevDepartment};
 use super::init::{First, init};
@@ -68,7 +68,10 @@ async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
 
     let failed = say.finish();
     if failed > 0 {
-        return Err(CliError(format!("{failed} step(s) did not end as expected; the hub's log is {}", folder.join("hub.log").display())));
+        return Err(CliError(format!(
+            "{failed} step(s) did not end as expected; the hub's log is {}",
+            folder.join("hub.log").display()
+        )));
     }
     if args.once {
         return Ok(());
@@ -98,7 +101,8 @@ async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResu
     let systems: Vec<(&str, &str)> = SYSTEMS.iter().map(|s| (s.department, s.code)).collect();
     let mut departments = Vec::new();
     for department in DEPARTMENTS {
-        departments.push(DevDepartment { uscc: department.uscc()?.as_str().to_owned(), name: department.name.to_owned() });
+        departments
+            .push(DevDepartment { uscc: department.uscc()?.as_str().to_owned(), name: department.name.to_owned() });
     }
     DevCerts::make(&folder.join("certs"), HUB, &systems, &departments, clock)?;
     std::fs::write(folder.join("wuku.toml"), CONFIG)?;
@@ -117,7 +121,9 @@ async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResu
     let print = init(&config, &folder.join("root.key"), &first, clock).await?;
     say.note(
         &format!("枢纽 {HUB} 已建立：37 个系统证书、24 个部门签名证书；信任文件指纹 {print}"),
-        &format!("hub {HUB} made: certificates of 37 systems and 24 departments; fingerprint of the trust file {print}"),
+        &format!(
+            "hub {HUB} made: certificates of 37 systems and 24 departments; fingerprint of the trust file {print}"
+        ),
     );
     Ok(config)
 }

@@ -1,5 +1,5 @@
 //! The transcript: one line a step with its time, Chinese under a zh locale, else English.
-use super::{CliResult, City};
+use super::{City, CliResult};
 use crate::receipt::report::Language;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -63,7 +63,10 @@ impl Transcript {
     pub(super) fn serving(&self, folder: &Path, address: &str, city: &City) -> CliResult {
         let person = city.hard_cases()?.adult;
         let folder = folder.display();
-        self.title("枢纽继续运行，按 Ctrl-C 停止。可以这样提问：", "The hub keeps serving; Ctrl-C stops it. Ask it something:");
+        self.title(
+            "枢纽继续运行，按 Ctrl-C 停止。可以这样提问：",
+            "The hub keeps serving; Ctrl-C stops it. Ask it something:",
+        );
         println!(
             "   export WUKU_HUB=https://{address} WUKU_CA={folder}/certs/client-ca.pem\n   \
              export WUKU_CERT={folder}/certs/systems/government-services.one-window.pem \

@@ -13,8 +13,9 @@ use crate::receipt::report::Language;
 use crate::receipt::trust::Root;
 use crate::receipt::{Options, Trust, verify};
 use crate::wire::proto::exchange::v1::{
-    AgeAtLeast, AreaQuestion, AsOf, DeriveQuestion, DeriveRequest, HolderQuestion, LookUpAreaRequest, LookUpHolderRequest,
-    LookUpQuestion, LookUpRequest, MatchQuestion, MatchRequest, RecordedItem, Truth, area_question, derive_question, payload,
+    AgeAtLeast, AreaQuestion, AsOf, DeriveQuestion, DeriveRequest, HolderQuestion, LookUpAreaRequest,
+    LookUpHolderRequest, LookUpQuestion, LookUpRequest, MatchQuestion, MatchRequest, RecordedItem, Truth,
+    area_question, derive_question, payload,
 };
 use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
 use crate::wire::proto::library::v1::{
@@ -45,7 +46,12 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
     let (issued, took) = timed(stage.issue_food_permit()).await;
     let licence_id = issued.as_ref().map_or_else(|_| String::new(), |(id, _)| id.clone());
     let said = issued.map(|(_, said)| said);
-    say.step("市场监管局准备、签名、签发食品经营许可证", "market regulation prepares, signs and issues a food permit", took, flat(said));
+    say.step(
+        "市场监管局准备、签名、签发食品经营许可证",
+        "market regulation prepares, signs and issues a food permit",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.fetch(&licence_id, LicenceState::Valid)).await;
     say.step("一窗受理平台按证照标识查询", "the one-window platform fetches it by identifier", took, flat(said));
@@ -57,35 +63,70 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
     say.step("社保系统比对姓名与公民身份号码", "social security matches a name and an ID number", took, flat(said));
 
     let (said, took) = timed(stage.age(&hard.adult.code, &hard.minor.code)).await;
-    say.step("就业系统核验是否年满十八周岁，不取出生日期", "employment asks whether a person is 18, without the birth date", took, flat(said));
+    say.step(
+        "就业系统核验是否年满十八周岁，不取出生日期",
+        "employment asks whether a person is 18, without the birth date",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.nothing(&hard.nobody, Outcome::Absent)).await;
-    say.step("查询一个不存在的人：未查到，也有回执", "a question about nobody: ABSENT, with a receipt", took, flat(said));
+    say.step(
+        "查询一个不存在的人：未查到，也有回执",
+        "a question about nobody: ABSENT, with a receipt",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.nothing(&hard.not_covered, Outcome::NotCovered)).await;
     say.step("查询覆盖范围以外的证件：不在覆盖范围", "one outside the coverage: NOT_COVERED", took, flat(said));
 
     let (said, took) = timed(stage.refused(&hard.adult.code, &hard.nobody)).await;
-    say.step("无许可的查询：拒绝、留痕、不透露有无", "a question without a grant: refused, recorded, silent about existence", took, flat(said));
+    say.step(
+        "无许可的查询：拒绝、留痕、不透露有无",
+        "a question without a grant: refused, recorded, silent about existence",
+        took,
+        flat(said),
+    );
 
     let (revoked, took) = timed(stage.revoke(&licence_id)).await;
     let position = revoked.as_ref().map_or(0, |(position, _)| *position);
-    say.step("市场监管局依文书吊销该许可证", "market regulation revokes the permit by order", took, flat(revoked.map(|(_, said)| said)));
+    say.step(
+        "市场监管局依文书吊销该许可证",
+        "market regulation revokes the permit by order",
+        took,
+        flat(revoked.map(|(_, said)| said)),
+    );
 
     let (said, took) = timed(stage.fetch(&licence_id, LicenceState::Revoked)).await;
     say.step("下一次查询即答：已吊销", "the next question says REVOKED", took, flat(said));
 
     let (said, took) = timed(stage.last_month(&hard.revoked_firm.uscc.to_string())).await;
-    say.step("被吊销的营业执照在吊销之前某日的状态（有效时间）", "what stood on an earlier day (valid time)", took, flat(said));
+    say.step(
+        "被吊销的营业执照在吊销之前某日的状态（有效时间）",
+        "what stood on an earlier day (valid time)",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.before(&licence_id, position)).await;
-    say.step("吊销前一刻枢纽所存的状态（记录位置）", "what the hub held just before the revocation (recorded position)", took, flat(said));
+    say.step(
+        "吊销前一刻枢纽所存的状态（记录位置）",
+        "what the hub held just before the revocation (recorded position)",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.district(hard.place.longitude_e9, hard.place.latitude_e9)).await;
     say.step("某坐标位于哪个县", "which district a coordinate lies in", took, flat(said));
 
     let (said, took) = timed(stage.evidence(&hard.adult.code)).await;
-    say.step("保存一份答复的证据并离线核验；改动一个字节即被拒绝", "evidence saved, checked offline; one byte changed is rejected", took, flat(said));
+    say.step(
+        "保存一份答复的证据并离线核验；改动一个字节即被拒绝",
+        "evidence saved, checked offline; one byte changed is rejected",
+        took,
+        flat(said),
+    );
     Ok(())
 }
 
@@ -96,7 +137,10 @@ pub(super) async fn check_store(config: &Config, clock: &Clock, say: &mut Transc
     let said = match report {
         Ok(report) if report.is_clean() => Ok((
             format!("日志 {} 条、记录版本 {} 个、链接 {} 条，无异常", report.size, report.versions, report.links),
-            format!("{} entries, {} record versions, {} links, nothing wrong", report.size, report.versions, report.links),
+            format!(
+                "{} entries, {} record versions, {} links, nothing wrong",
+                report.size, report.versions, report.links
+            ),
         )),
         Ok(report) => Err(fsck::to_text(&report, Language::of_environment())),
         Err(CliError(why)) => Err(why),
@@ -125,7 +169,10 @@ impl Stage<'_> {
         std::fs::remove_file(&file)?;
         let refused: Vec<u64> = report.first_quarantined.iter().map(|q| q.row).collect();
         let expected: Vec<u64> = mistakes.iter().map(|(row, _)| *row).collect();
-        expect(report.phase() == ImportPhase::Done && refused == expected, &format!("refused rows {refused:?}, expected {expected:?}"))?;
+        expect(
+            report.phase() == ImportPhase::Done && refused == expected,
+            &format!("refused rows {refused:?}, expected {expected:?}"),
+        )?;
         let mut lines = Vec::new();
         for row in &report.first_quarantined {
             for fault in &row.faults {
@@ -140,7 +187,10 @@ impl Stage<'_> {
     async fn issue_food_permit(&self) -> CliResult<(String, (String, String))> {
         let hard = self.city.hard_cases()?;
         let drafts = self.city.licences_of_firm(hard.expired_permit_firm.index)?;
-        let food = drafts.into_iter().find(|draft| draft.kind.key == "food").ok_or_else(|| CliError("no food permit".into()))?;
+        let food = drafts
+            .into_iter()
+            .find(|draft| draft.kind.key == "food")
+            .ok_or_else(|| CliError("no food permit".into()))?;
         let today = self.city.today();
         let draft = LicenceDraft {
             number: format!("{}-N", food.number),
@@ -175,14 +225,19 @@ impl Stage<'_> {
         expect(state == expected, &format!("state {}", state.as_str_name()))?;
         let shown = shown(&record);
         let place = place(&answer);
-        Ok((format!("{}；{shown}；{}", state_zh(state), place.0), format!("{}; {shown}; {}", state.as_str_name(), place.1)))
+        Ok((
+            format!("{}；{shown}；{}", state_zh(state), place.0),
+            format!("{}; {shown}; {}", state.as_str_name(), place.1),
+        ))
     }
 
     async fn by_holder(&self, licence_id: &str, uscc: &str) -> CliResult<(String, String)> {
         let holder = Some(WireCode { code_type: "001".into(), code: uscc.to_owned() });
         let fields = vec!["licence_id".to_owned(), "licence_name".to_owned()];
-        let question = HolderQuestion { context: Some(context(FOOD_ITEM)?), holder, fields, ..HolderQuestion::default() };
-        let request = LookUpHolderRequest { question: question.encode_to_vec().into(), ..LookUpHolderRequest::default() };
+        let question =
+            HolderQuestion { context: Some(context(FOOD_ITEM)?), holder, fields, ..HolderQuestion::default() };
+        let request =
+            LookUpHolderRequest { question: question.encode_to_vec().into(), ..LookUpHolderRequest::default() };
         let response = self.desk.at("one-window")?.exchange().look_up_holder(request).await?.into_inner();
         let mut names = Vec::new();
         let mut found = false;
@@ -224,7 +279,10 @@ impl Stage<'_> {
             }
         }
         expect(truths == [Truth::Yes, Truth::No], &format!("{truths:?}"))?;
-        Ok(("成年人：是；未成年人：否；答复中没有出生日期".into(), "adult: YES; minor: NO; no birth date in the answer".into()))
+        Ok((
+            "成年人：是；未成年人：否；答复中没有出生日期".into(),
+            "adult: YES; minor: NO; no birth date in the answer".into(),
+        ))
     }
 
     async fn nothing(&self, person: &HolderCode, expected: Outcome) -> CliResult<(String, String)> {
@@ -240,7 +298,8 @@ impl Stage<'_> {
     async fn refused(&self, there: &HolderCode, nobody: &HolderCode) -> CliResult<(String, String)> {
         let mut seen = Vec::new();
         for person in [there, nobody] {
-            let question = LookUpQuestion { context: Some(context("330512001001")?), ..person_question(person, &["phone"]) };
+            let question =
+                LookUpQuestion { context: Some(context("330512001001")?), ..person_question(person, &["phone"]) };
             let request = LookUpRequest { question: question.encode_to_vec().into(), ..LookUpRequest::default() };
             let Err(status) = self.desk.at("legal-aid")?.exchange().look_up(request).await else {
                 return Err(CliError("it was answered".into()));
@@ -292,7 +351,8 @@ impl Stage<'_> {
         let drafts = self.city.licences_of_firm(hard.revoked_firm.index)?;
         let draft = drafts.into_iter().find(|d| d.kind.key == "business" && d.order.is_some());
         let draft = draft.ok_or_else(|| CliError("no revoked business licence".into()))?;
-        let revoked_on = draft.order.as_ref().map(|order| order.effective_on).ok_or_else(|| CliError("no order".into()))?;
+        let revoked_on =
+            draft.order.as_ref().map(|order| order.effective_on).ok_or_else(|| CliError("no order".into()))?;
         let earlier = revoked_on.plus_days(-1).filter(|day| *day >= draft.valid_from);
         let earlier = earlier.ok_or_else(|| CliError("it was revoked on its first day".into()))?;
         let holder = Some(WireCode { code_type: "001".into(), code: uscc.to_owned() });
@@ -306,7 +366,8 @@ impl Stage<'_> {
                 licence_types: vec![draft.kind.type_code()?.as_str().to_owned()],
                 ..HolderQuestion::default()
             };
-            let request = LookUpHolderRequest { question: question.encode_to_vec().into(), ..LookUpHolderRequest::default() };
+            let request =
+                LookUpHolderRequest { question: question.encode_to_vec().into(), ..LookUpHolderRequest::default() };
             let response = self.desk.at("one-window")?.exchange().look_up_holder(request).await?.into_inner();
             let item = response.items.into_iter().next().ok_or_else(|| CliError("no item".into()))?;
             states.push(state_of(&Answer::of_item(item, &response.checkpoint)?)?);
@@ -332,7 +393,10 @@ impl Stage<'_> {
         }
         expect(names.iter().any(|name| name.contains("天台")), &format!("{names:?}"))?;
         let (e, n) = (longitude_e9 / 1_000_000, latitude_e9 / 1_000_000);
-        Ok((format!("约 {e}‰°E {n}‰°N：{}", names.join("、")), format!("about {e} E, {n} N (1/1000 degree): {}", names.join(", "))))
+        Ok((
+            format!("约 {e}‰°E {n}‰°N：{}", names.join("、")),
+            format!("about {e} E, {n} N (1/1000 degree): {}", names.join(", ")),
+        ))
     }
 
     async fn evidence(&self, person: &HolderCode) -> CliResult<(String, String)> {
@@ -353,7 +417,10 @@ impl Stage<'_> {
         expect(!bad.good, "evidence with one byte changed was taken for good")?;
         let step = bad.failed_step.map_or("UNREADABLE", |step| step.as_str());
         let name = file.display();
-        Ok((format!("{name}：有效；改动第 {middle} 字节：{step}"), format!("{name}: good; byte {middle} changed: {step}")))
+        Ok((
+            format!("{name}：有效；改动第 {middle} 字节：{step}"),
+            format!("{name}: good; byte {middle} changed: {step}"),
+        ))
     }
 }
 
@@ -385,7 +452,9 @@ fn as_of_question(as_of: AsOf) -> LookUpQuestion {
 fn record_of(answer: &Answer) -> CliResult<Record> {
     match &answer.payload.answer {
         Some(payload::Answer::Record(record)) => Ok(record.clone()),
-        other => Err(CliError(format!("no record in the answer: {} {other:?}", answer.payload.outcome().as_str_name()))),
+        other => {
+            Err(CliError(format!("no record in the answer: {} {other:?}", answer.payload.outcome().as_str_name())))
+        }
     }
 }
 
