@@ -9,4 +9,5 @@ mod client; // one calling system: its questions, its changes, its proofs
 mod harness; // certificates, configuration, the process
 mod world; // who there is, what they may, one licence type
 
+mod interop; // a client and a verifier that are not ours
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
