@@ -8,8 +8,10 @@ pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
+pub mod recover; // a new log after a loss
 pub mod serve; // answers until it is told to stop
 pub mod sign; // what a department does with its own key
+pub mod trust; // the list of log keys, and its signature
 
 use crate::clock::Clock;
 use clap::{Parser, Subcommand};
@@ -39,6 +41,10 @@ enum Command {
     Fsck(fsck::FsckArgs),
     /// Make a demo city, play a scenario against it, keep serving (演示)
     Demo(demo::DemoArgs),
+    /// Open a new log after a restore from too old a backup (恢复后另立新日志)
+    Recover(recover::RecoverArgs),
+    /// Show, draft or sign the trust file (信任文件)
+    Trust(trust::TrustArgs),
     /// Make certificates to try a hub with; never for production (生成开发用证书)
     DevCerts(dev_certs::DevCertsArgs),
 }
@@ -55,6 +61,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Demo(args) => said(demo::run(&args, &clock)),
+        Command::Recover(args) => said(recover::run(&args, &clock)),
+        Command::Trust(args) => said(trust::run(&args)),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),
     }
 }

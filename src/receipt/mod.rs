@@ -29,9 +29,12 @@ pub mod publisher; // the checkpoint outsiders fetch, read back first
 #[cfg(feature = "hub")]
 pub mod recorder; // from a finding to a recorded answer
 #[cfg(feature = "hub")]
+pub mod recover; // a new log after a loss
+#[cfg(feature = "hub")]
 pub mod sequencer; // the one task that appends
 #[cfg(feature = "hub")]
 pub mod start; // store, fence and key compared before anything is answered
 
-#[cfg(all(test, feature = "hub"))]
+#[cfg(test)]
+#[cfg(feature = "hub")]
 pub(crate) mod house; // a hub for this room's tests

@@ -122,10 +122,9 @@ impl<S: Suite> Walk<'_, S> {
 
     /// Where the tree has the size the fence has seen, it must have that root.
     fn fence_at(&mut self, tree: &mut Tree<S>) {
-        if let Some(fence) = tree.fence.take_if(|fence| fence.size == tree.frontier.size()) {
-            if fence.root != tree.frontier.root() {
-                self.find(What::FenceDiffers, format!("size {}", fence.size), "another root than the fence has seen");
-            }
+        let reached = tree.fence.take_if(|fence| fence.size == tree.frontier.size());
+        if let Some(fence) = reached.filter(|fence| fence.root != tree.frontier.root()) {
+            self.find(What::FenceDiffers, format!("size {}", fence.size), "another root than the fence has seen");
         }
     }
 
@@ -242,11 +241,9 @@ impl<S: Suite> Walk<'_, S> {
             let missing = size.saturating_sub(next);
             self.find(What::EntryMissing, format!("entry {next}"), format!("{missing} missing before the head"));
         }
-        if let Some(fence) = &tree.fence {
-            if fence.size > size {
-                let detail = format!("the fence has seen {}, the head says {size}", fence.size);
-                self.find(What::FenceDiffers, format!("size {}", fence.size), detail);
-            }
+        if let Some(fence) = tree.fence.as_ref().filter(|fence| fence.size > size) {
+            let detail = format!("the fence has seen {}, the head says {size}", fence.size);
+            self.find(What::FenceDiffers, format!("size {}", fence.size), detail);
         }
         let Some(head) = self.head.clone() else { return Ok(()) };
         if let Some(origin) = self.fence_origin().filter(|origin| *origin != head.origin) {
