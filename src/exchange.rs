@@ -12,7 +12,7 @@ mod seen;
 pub use order::Order;
 
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::library::licence::Issuers;
 use crate::library::look_up;
 use crate::library::question::Asked;
@@ -152,6 +152,19 @@ impl Exchange {
         match self.policy.admit(view, caller, operation).await? {
             Decision::Permitted(permit) => Ok(permit),
             Decision::Refused(refusal) => Err(refusal.reason.into()),
+        }
+    }
+
+    /// Counts what stopped a request, where an operator watches for it.
+    pub fn note(&self, failure: &Failure) {
+        match failure.reason {
+            Reason::QuotaExceeded => {
+                self.recorder.metrics().quota_refusals.inc();
+            }
+            Reason::RecordDamaged => {
+                self.recorder.metrics().damaged_rows.inc();
+            }
+            _ => {}
         }
     }
 

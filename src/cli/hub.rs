@@ -51,12 +51,13 @@ pub async fn open(
     let issuers = Issuers::from_pointee(issuer_trust(config, &log_keys)?);
     let ledger = open_log(store.clone(), &config.fence.path, key, origin, clock.clone(), metrics.clone()).await?;
     let node = config.hub.node.to_string();
-    let recorder = Recorder::new(&config.hub.name, &node, vault.clone(), ledger, clock.clone());
+    let recorder =
+        Recorder::new(&config.hub.name, &node, vault.clone(), ledger, clock.clone()).counting(metrics.clone());
     Ok(Arc::new(Exchange {
         hub: config.hub.name.clone(),
         store,
         vault,
-        policy: Policy::default(),
+        policy: Policy::new(config.quota.questions_per_day),
         issuers,
         recorder,
         log_keys,

@@ -45,7 +45,10 @@ impl ExchangeRpc {
         let questions = faults.finish(Some(())).and(asked).map_err(|failure| called.failed(&failure))?;
         let message = called.message.encode_to_vec();
         let repeat = Repeat { id: request_id, message: &message };
-        self.exchange.answer(&called.caller, &questions, repeat).await.map_err(|failure| called.failed(&failure))
+        self.exchange.answer(&called.caller, &questions, repeat).await.map_err(|failure| {
+            self.exchange.note(&failure);
+            called.failed(&failure)
+        })
     }
 }
 

@@ -48,7 +48,10 @@ pub(super) async fn change<T: Message>(
     let message = called.message.encode_to_vec();
     let repeat = Repeat { id: request_id, message: &message };
     let recorded = exchange.change(&called.caller, operation, order, &ordered, repeat).await;
-    let recorded = recorded.map_err(|failure| called.failed(&failure))?;
+    let recorded = recorded.map_err(|failure| {
+        exchange.note(&failure);
+        called.failed(&failure)
+    })?;
     answered(&recorded, called.request.as_ref())
 }
 

@@ -17,7 +17,7 @@ use crate::wire::proto::receipt::v1::GrantRef;
 const GRANTS_MAX: usize = 64;
 
 /// The decision-maker, with the little it remembers between questions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     quota: Quota,
     throttle: Throttle,
@@ -87,7 +87,20 @@ impl Permit {
     }
 }
 
+impl Default for Policy {
+    /// As the default configuration has it.
+    fn default() -> Self {
+        Self::new(crate::config::Quota::default().questions_per_day)
+    }
+}
+
 impl Policy {
+    /// A policy that remembers nothing yet; grants that name no quota have this many questions a day.
+    #[must_use]
+    pub fn new(questions_per_day: u32) -> Self {
+        Self { quota: Quota::new(questions_per_day), throttle: Throttle::default() }
+    }
+
     /// Decides a question: the system is known and enabled, has a role that may ask, and a grant covers what it asks.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use crate::policy::Caller;
 use crate::store::vault::Class;
 use crate::store::vault::Vault;
 use crate::store::{Check, Key, Snapshot, key_space};
+use crate::telemetry::Metrics;
 use crate::wire::proto::exchange::v1::{Payload, payload::Answer};
 use crate::wire::proto::receipt::v1::{
     CallerSignature, GrantRef, Kind, Operator, Outcome, Purpose, Receipt, RecordVersion, Statement,
@@ -205,9 +206,11 @@ pub struct Recorder {
     vault: Arc<Vault>,
     ledger: Ledger,
     clock: Clock,
+    metrics: Metrics,
 }
 
 struct Drafted {
+    kind: Kind,
     payload: Bytes,
     statement: Bytes,
     salt: [u8; 32],
@@ -219,7 +222,20 @@ impl Recorder {
     /// A recorder of this hub and node.
     #[must_use]
     pub fn new(hub: &str, node: &str, vault: Arc<Vault>, ledger: Ledger, clock: Clock) -> Self {
-        Self { hub: hub.to_owned(), node: node.to_owned(), vault, ledger, clock }
+        Self { hub: hub.to_owned(), node: node.to_owned(), vault, ledger, clock, metrics: Metrics::new() }
+    }
+
+    /// The same recorder, counting into these metrics.
+    #[must_use]
+    pub fn counting(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The log's handle.
@@ -251,11 +267,16 @@ impl Recorder {
             self.keep_request(request, &drafted, &mut unit).map_err(NotRecorded::Failed)?;
         }
         let mut kept = Vec::with_capacity(drafted.len());
-        for Drafted { payload, statement, salt, outcome, draft } in drafted {
+        let mut counts = Vec::with_capacity(drafted.len());
+        for Drafted { kind, payload, statement, salt, outcome, draft } in drafted {
             unit.drafts.push(draft);
+            counts.push((kind, outcome));
             kept.push((payload, statement, salt, outcome));
         }
         let placed = self.ledger.record(unit).await?;
+        for (kind, outcome) in counts {
+            self.metrics.outcome(kind.as_str_name(), outcome.as_str_name());
+        }
         let items = kept.into_iter().zip(placed.paths).zip(placed.first_index..).map(|((kept, path), leaf_index)| {
             let (payload, statement, salt, outcome) = kept;
             let receipt = Receipt {
@@ -321,7 +342,7 @@ impl Recorder {
             .seal_row(Class::Statements, 1, &commitment, &kept.encode_to_vec())
             .map_err(|e| Failure::new(Reason::Internal).because(e))?;
         let draft = Draft::Statement { commitment, sealed, subject_ref, decided_ms };
-        Ok(Drafted { payload, statement, salt, outcome: finding.outcome, draft })
+        Ok(Drafted { kind: finding.kind, payload, statement, salt, outcome: finding.outcome, draft })
     }
 
     /// Reads what a request id stands for. `Ok(Err(recorded))` where it was answered before: the same payload, statement and
