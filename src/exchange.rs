@@ -127,7 +127,15 @@ impl Exchange {
             };
             match self.recorder.record(&view, caller, findings, mutations, id.clone()).await {
                 Ok(recorded) => return Ok(recorded),
-                Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {}
+                Err(NotRecorded::CheckFailed(key)) => {
+                    // The same request may have won the race, whichever of its rows was found taken: its answer is this one's.
+                    if let Err(recorded) = self.once(&self.view().await?, caller, request).await? {
+                        return Ok(recorded);
+                    }
+                    if !id.is_some_and(|id| id.is_row(&key)) {
+                        return Err(NotRecorded::CheckFailed(key).into());
+                    }
+                }
                 Err(other) => return Err(other.into()),
             }
         }
@@ -168,7 +176,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the request was answered before; `Ok(Ok(None))` where it has no id.
+    /// Whether the request was answered before; `Ok(Ok(None))` where it has no id. A repeat is an answer too: who may ask nothing any
+    /// more gets none.
     async fn once(
         &self,
         view: &View,
@@ -178,7 +187,13 @@ impl Exchange {
         if request.id.is_empty() {
             return Ok(Ok(None));
         }
-        Ok(self.recorder.request(view, caller, request.id, request.message).await?.map(Some))
+        let found = self.recorder.request(view, caller, request.id, request.message).await?.map(Some);
+        if found.is_err()
+            && let Decision::Refused(_) = self.policy.admit(view, caller, Operation::WhoAmI).await?
+        {
+            return Ok(Ok(None)); // shut out since: refused like any question, and that is recorded
+        }
+        Ok(found)
     }
 }
 
