@@ -1,6 +1,5 @@
 //! After every test: the log is whole, it is the one the fence saw, and everything the hub ever said stands in it.
 use crate::harness::Hub;
-use prost::Message;
 use std::sync::Arc;
 use wuku::clock::Clock;
 use wuku::log::checkpoint::SignedCheckpoint;
@@ -120,9 +119,4 @@ pub fn roots(entries: &[Vec<u8>]) -> Vec<Hash> {
         roots.push(frontier.root());
     }
     roots
-}
-
-/// The statement of evidence, decoded.
-pub fn statement_in(receipt: &wuku::receipt::Receipt) -> wuku::receipt::Statement {
-    wuku::receipt::Statement::decode(receipt.statement.clone()).unwrap()
 }

@@ -29,8 +29,6 @@ use wuku::wire::proto::receipt::v1::{Operator, Purpose, PurposeKind};
 pub struct Caller {
     /// As in its certificate.
     pub uri: String,
-    /// The department part of it.
-    pub department: String,
     /// Its connection.
     pub channel: Channel,
     /// Its own copy of the trust file.

@@ -138,7 +138,7 @@ impl Hub {
     pub fn caller_with(&self, system: (&str, &str), pair: Pair) -> Caller {
         let channel = self.endpoint(pair).endpoint().unwrap().connect_lazy();
         let uri = format!("wuku://{HUB}/{}/{}", system.0, system.1);
-        Caller { uri, department: system.0.to_owned(), channel, trust: self.trust.clone(), proofs: self.proofs.clone() }
+        Caller { uri, channel, trust: self.trust.clone(), proofs: self.proofs.clone() }
     }
 
     /// A page of the admin address.
@@ -165,22 +165,22 @@ impl Hub {
     }
 
     /// Asks the hub to stop, as systemd does.
-    pub fn stop(&mut self) -> ExitStatus {
+    pub async fn stop(&mut self) -> ExitStatus {
         let mut server = self.server.take().unwrap();
         // Not a shell of the test's own making: the only signal std sends is SIGKILL.
         let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", server.child.id())]).status().unwrap();
         assert!(asked.success());
-        server.wait()
+        server.wait().await
     }
 
     /// Waits until the hub has ended by itself.
-    pub fn ends(&mut self) -> ExitStatus {
-        self.server.take().unwrap().wait()
+    pub async fn ends(&mut self) -> ExitStatus {
+        self.server.take().unwrap().wait().await
     }
 
     /// Stops the hub, demands exit code 0, and verifies the whole log with everything that was said. Every test ends here.
     pub async fn end(mut self) {
-        let status = self.stop();
+        let status = self.stop().await;
         assert!(status.success(), "the hub ended with {status}: {}", self.log());
         self.audit().await;
     }
@@ -188,6 +188,12 @@ impl Hub {
     /// Verifies the whole log of a hub that has stopped.
     pub async fn audit(mut self) {
         self.ended = true;
+        let fsck = Command::new(env!("CARGO_BIN_EXE_wuku"))
+            .args(["fsck", "--config", self.path("wuku.toml").to_str().unwrap()])
+            .output()
+            .unwrap();
+        let (said, why) = (String::from_utf8_lossy(&fsck.stdout), String::from_utf8_lossy(&fsck.stderr));
+        assert!(fsck.status.success(), "fsck: {said} {why}");
         audit::whole(&self).await;
     }
 
@@ -201,7 +207,8 @@ impl Hub {
 }
 
 impl Server {
-    fn wait(&mut self) -> ExitStatus {
+    /// Never blocks the thread: the test's own connections must see the hub's goodbye, or it waits for them in vain.
+    async fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + Duration::from_secs(20);
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -211,7 +218,7 @@ impl Server {
                 self.child.kill().unwrap();
                 panic!("the hub did not stop within 20 seconds");
             }
-            std::thread::sleep(Duration::from_millis(5));
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 }

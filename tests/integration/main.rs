@@ -9,5 +9,7 @@ mod client; // one calling system: its questions, its changes, its proofs
 mod harness; // certificates, configuration, the process
 mod world; // who there is, what they may, one licence type
 
+mod access; // who may ask what: roles, grants, certificates, limits of the edge
 mod interop; // a client and a verifier that are not ours
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
+mod questions; // outcomes, refusals, the two times, request ids, masking, evidence
