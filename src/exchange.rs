@@ -8,6 +8,7 @@ mod bootstrap;
 mod order;
 mod refusal;
 mod seen;
+mod summary;
 
 pub use order::Order;
 
@@ -163,8 +164,9 @@ impl Exchange {
         }
     }
 
-    /// Counts what stopped a request, where an operator watches for it.
-    pub fn note(&self, failure: &Failure) {
+    /// Notes what stopped a request: for the operator's counters, and for the caller's summary of this minute.
+    pub fn note(&self, caller: &Caller, failure: &Failure) {
+        self.recorder.tally().note(&caller.uri, failure.reason.name());
         match failure.reason {
             Reason::QuotaExceeded => {
                 self.recorder.metrics().quota_refusals.inc();

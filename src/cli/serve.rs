@@ -67,6 +67,7 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
     tokio::spawn(trust.keep_fresh(fresh, metrics.clone()));
     tokio::spawn(keep_issuers_fresh(config.clone(), exchange.clone(), fresh));
     tokio::spawn(admin::serve(admin_listener, metrics.clone(), not_ready(&exchange), asked_to_stop(stopping.clone())));
+    tokio::spawn(sum_up(exchange.clone(), metrics.clone()));
     tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone()));
     if json {
         println!("{}", serde_json::json!({ "address": grpc.to_string(), "adminAddress": http.to_string() }));
@@ -117,6 +118,19 @@ async fn asked_to_stop(stopping: Arc<tokio::sync::watch::Sender<bool>>) {
     let mut asked = stopping.subscribe();
     // The sender lives as long as this future.
     let _ = asked.wait_for(|stop| *stop).await;
+}
+
+/// Once a minute: what stopped each caller, and all strangers together, as one statement each.
+async fn sum_up(exchange: Arc<Exchange>, metrics: Metrics) {
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        if let Err(failure) = exchange.sum_up(&metrics.failed_handshakes()).await {
+            tracing::warn!(%failure, "the minute's summary was not recorded; it goes into the next");
+        }
+    }
 }
 
 /// SIGTERM, SIGINT, or recording that stopped for good.

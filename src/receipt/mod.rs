@@ -31,9 +31,11 @@ pub mod recorder; // from a finding to a recorded answer
 #[cfg(feature = "hub")]
 pub mod recover; // a new log after a loss
 #[cfg(feature = "hub")]
-pub mod sequencer; // the one task that appends
+pub mod sequencer;
 #[cfg(feature = "hub")]
-pub mod start; // store, fence and key compared before anything is answered
+pub mod start;
+#[cfg(feature = "hub")]
+pub mod tally; // the one task that appends // store, fence and key compared before anything is answered
 
 #[cfg(test)]
 #[cfg(feature = "hub")]

@@ -2,6 +2,7 @@
 use super::head;
 use super::sequencer::{Draft, Ledger, NotRecorded, Unit};
 use super::statement::{PAYLOAD_NAME, payload_digest};
+use super::tally::Tally;
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};
 use crate::library::question::Subject;
@@ -207,6 +208,7 @@ pub struct Recorder {
     ledger: Ledger,
     clock: Clock,
     metrics: Metrics,
+    tally: Tally,
 }
 
 struct Drafted {
@@ -222,7 +224,15 @@ impl Recorder {
     /// A recorder of this hub and node.
     #[must_use]
     pub fn new(hub: &str, node: &str, vault: Arc<Vault>, ledger: Ledger, clock: Clock) -> Self {
-        Self { hub: hub.to_owned(), node: node.to_owned(), vault, ledger, clock, metrics: Metrics::new() }
+        Self {
+            hub: hub.to_owned(),
+            node: node.to_owned(),
+            vault,
+            ledger,
+            clock,
+            metrics: Metrics::new(),
+            tally: Tally::default(),
+        }
     }
 
     /// The same recorder, counting into these metrics.
@@ -230,6 +240,12 @@ impl Recorder {
     pub fn counting(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
+    }
+
+    /// What is summed up once a minute instead of being an entry by itself.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The counters.
