@@ -1,7 +1,4 @@
 //! The `wuku` command.
-use clap::Parser as _;
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    wuku::cli::run(wuku::cli::Cli::parse())
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
 }

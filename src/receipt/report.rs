@@ -192,9 +192,7 @@ impl Language {
         if locale.starts_with("zh") { Self::Chinese } else { Self::English }
     }
 
-    /// The text in this language.
-    #[must_use]
-    pub const fn pick<'a>(self, (chinese, english): (&'a str, &'a str)) -> &'a str {
+    const fn pick<'a>(self, (chinese, english): (&'a str, &'a str)) -> &'a str {
         match self {
             Self::Chinese => chinese,
             Self::English => english,
