@@ -168,8 +168,6 @@ pub struct Limits {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quota {
-    /// Questions a minute.
-    pub questions_per_minute: u32,
     /// Questions a day (Asia/Shanghai).
     pub questions_per_day: u32,
 }
@@ -277,7 +275,7 @@ impl Default for Limits {
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { questions_per_minute: 6_000, questions_per_day: 1_000_000 }
+        Self { questions_per_day: 1_000_000 }
     }
 }
 

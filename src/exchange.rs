@@ -3,16 +3,17 @@
 //! A question: `edge → policy → library → receipt → answer`. A change: `edge → policy → library → receipt → acknowledgement`.
 //! This file decides order only. Each step consumes what the one before produced: a `Caller` gets a `Permit`, with it the
 //! library gives something `Verified`, and only what is `Recorded` leaves. Leaving a step out does not compile.
+mod accesses;
+mod bootstrap;
 mod order;
 mod refusal;
 mod seen;
-#[cfg(test)]
-pub(crate) mod test_house;
+mod summary;
 
 pub use order::Order;
 
 use crate::clock::Clock;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::library::licence::Issuers;
 use crate::library::look_up;
 use crate::library::question::Asked;
@@ -127,7 +128,15 @@ impl Exchange {
             };
             match self.recorder.record(&view, caller, findings, mutations, id.clone()).await {
                 Ok(recorded) => return Ok(recorded),
-                Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {}
+                Err(NotRecorded::CheckFailed(key)) => {
+                    // The same request may have won the race, whichever of its rows was found taken: its answer is this one's.
+                    if let Err(recorded) = self.once(&self.view().await?, caller, request).await? {
+                        return Ok(recorded);
+                    }
+                    if !id.is_some_and(|id| id.is_row(&key)) {
+                        return Err(NotRecorded::CheckFailed(key).into());
+                    }
+                }
                 Err(other) => return Err(other.into()),
             }
         }
@@ -155,7 +164,22 @@ impl Exchange {
         }
     }
 
-    /// Whether the request was answered before; `Ok(Ok(None))` where it has no id.
+    /// Notes what stopped a request: for the operator's counters, and for the caller's summary of this minute.
+    pub fn note(&self, caller: &Caller, failure: &Failure) {
+        self.recorder.tally().note(&caller.uri, failure.reason.name());
+        match failure.reason {
+            Reason::QuotaExceeded => {
+                self.recorder.metrics().quota_refusals.inc();
+            }
+            Reason::RecordDamaged => {
+                self.recorder.metrics().damaged_rows.inc();
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the request was answered before; `Ok(Ok(None))` where it has no id. A repeat is an answer too: who may ask nothing any
+    /// more gets none.
     async fn once(
         &self,
         view: &View,
@@ -165,7 +189,13 @@ impl Exchange {
         if request.id.is_empty() {
             return Ok(Ok(None));
         }
-        Ok(self.recorder.request(view, caller, request.id, request.message).await?.map(Some))
+        let found = self.recorder.request(view, caller, request.id, request.message).await?.map(Some);
+        if found.is_err()
+            && let Decision::Refused(_) = self.policy.admit(view, caller, Operation::WhoAmI).await?
+        {
+            return Ok(Ok(None)); // shut out since: refused like any question, and that is recorded
+        }
+        Ok(found)
     }
 }
 

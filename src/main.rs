@@ -1,4 +1,7 @@
 //! The `wuku` command.
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use clap::Parser as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    wuku::cli::run(wuku::cli::Cli::parse())
 }

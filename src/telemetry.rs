@@ -188,6 +188,13 @@ impl Metrics {
         self.outcomes.get_or_create(&OutcomeLabels { kind, outcome }).inc();
     }
 
+    /// Handshakes that let nobody in, by how they ended, since the start.
+    #[must_use]
+    pub fn failed_handshakes(&self) -> Vec<(&'static str, u64)> {
+        let ends = ["timeout", "tls", "no_h2", "no_identity", "full"];
+        ends.map(|result| (result, self.handshakes.get_or_create(&ResultLabels { result }).get())).to_vec()
+    }
+
     /// Counts one handshake.
     pub fn handshake(&self, result: &'static str) {
         self.handshakes.get_or_create(&ResultLabels { result }).inc();

@@ -54,6 +54,43 @@ pub enum DevCertsError {
     },
 }
 
+/// Arguments of `wuku dev-certs`.
+#[derive(clap::Args, Debug)]
+pub struct DevCertsArgs {
+    /// An empty folder to write to (输出目录)
+    #[arg(long)]
+    folder: PathBuf,
+    /// The hub's name (枢纽名称)
+    #[arg(long)]
+    hub: String,
+    /// A system that connects, as department/system; may be given several times (接入系统)
+    #[arg(long = "system", value_name = "DEPARTMENT/SYSTEM")]
+    systems: Vec<String>,
+    /// A department that signs, as USCC=name; may be given several times (签发部门)
+    #[arg(long = "issuer", value_name = "USCC=NAME")]
+    issuers: Vec<String>,
+}
+
+/// Runs `wuku dev-certs`.
+///
+/// # Errors
+/// A folder that is in use, an argument of another form, what the system says.
+pub fn run(args: &DevCertsArgs, clock: &Clock) -> super::CliResult {
+    let form = |text: &str, form: &str| super::CliError(format!("{text:?} is not {form}"));
+    let mut systems = Vec::new();
+    for text in &args.systems {
+        systems.push(text.split_once('/').ok_or_else(|| form(text, "DEPARTMENT/SYSTEM"))?);
+    }
+    let mut departments = Vec::new();
+    for text in &args.issuers {
+        let (uscc, name) = text.split_once('=').ok_or_else(|| form(text, "USCC=NAME"))?;
+        departments.push(DevDepartment { uscc: uscc.to_owned(), name: name.to_owned() });
+    }
+    DevCerts::make(&args.folder, &args.hub, &systems, &departments, clock)?;
+    eprintln!("wuku: development certificates in {}; never for production (仅供开发)", args.folder.display());
+    Ok(())
+}
+
 type Result<T> = std::result::Result<T, DevCertsError>;
 
 /// A department that signs licences.

@@ -1,3 +1,99 @@
-//! One file per subcommand.
-pub mod client;
-pub mod dev_certs;
+//! One file per subcommand. Data goes to standard output, everything else to standard error.
+pub mod check; // is the configuration whole
+pub mod client; // how a command reaches a hub
+pub mod connection; // what every command that talks to a hub shares
+pub mod demo; // a city, a scenario, a hub to try
+pub mod dev_certs; // certificates to try it with
+pub mod explain; // what a reason means
+pub mod fsck; // the store held against its log
+pub mod hub; // a hub put together from its configuration
+pub mod init; // makes a new hub
+pub mod recover; // a new log after a loss
+pub mod serve; // answers until it is told to stop
+pub mod sign; // what a department does with its own key
+pub mod trust; // the list of log keys, and its signature
+
+use crate::clock::Clock;
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// 五库：电子证照与政务数据共享交换枢纽。Electronic licence and data-sharing exchange hub.
+#[derive(Parser, Debug)]
+#[command(name = "wuku", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Make a new hub: data folder, keys, fence, trust file, first system (新建枢纽)
+    Init(init::InitArgs),
+    /// Answer over mutual TLS until told to stop (启动服务)
+    Serve(serve::ServeArgs),
+    /// Check a configuration fully, without opening a port (检查配置)
+    Check(check::CheckArgs),
+    /// Say what a reason means and what to do about it (解释错误原因)
+    Explain(explain::ExplainArgs),
+    /// Check evidence offline against a trust file (离线核验证据)
+    Verify(crate::receipt::report::VerifyArgs),
+    /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
+    Fsck(fsck::FsckArgs),
+    /// Make a demo city, play a scenario against it, keep serving (演示)
+    Demo(demo::DemoArgs),
+    /// Open a new log after a restore from too old a backup (恢复后另立新日志)
+    Recover(recover::RecoverArgs),
+    /// Show, draft or sign the trust file (信任文件)
+    Trust(trust::TrustArgs),
+    /// Make certificates to try a hub with; never for production (生成开发用证书)
+    DevCerts(dev_certs::DevCertsArgs),
+}
+
+/// Runs the command line.
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    let clock = Clock::system();
+    match cli.command {
+        Command::Init(args) => said(init::run(&args, &clock)),
+        Command::Serve(args) => said(serve::run(&args, &clock)),
+        Command::Check(args) => check::run(&args, &clock),
+        Command::Explain(args) => explain::run(&args),
+        Command::Verify(args) => crate::receipt::report::run(&args, &clock),
+        Command::Fsck(args) => fsck::run(&args, &clock),
+        Command::Demo(args) => said(demo::run(&args, &clock)),
+        Command::Recover(args) => said(recover::run(&args, &clock)),
+        Command::Trust(args) => said(trust::run(&args)),
+        Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),
+    }
+}
+
+/// Why a command ended without doing what it was asked, in words for a person.
+#[derive(Debug)]
+pub struct CliError(pub String);
+
+impl<E: std::fmt::Display> From<E> for CliError {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a command gives back.
+pub type CliResult<T = ()> = Result<T, CliError>;
+
+fn said(result: CliResult) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CliError(why)) => {
+            eprintln!("wuku: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a future to its end on a runtime of its own.
+///
+/// # Errors
+/// Where the system gives no threads, or what the future says.
+pub fn block_on<T>(future: impl Future<Output = CliResult<T>>) -> CliResult<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(future)
+}

@@ -176,7 +176,6 @@ impl Config {
             ("limits.reply_bytes_max", limits.reply_bytes_max as u64),
             ("limits.header_bytes_max", u64::from(limits.header_bytes_max)),
             ("limits.streams_per_connection_max", u64::from(limits.streams_per_connection_max)),
-            ("quota.questions_per_minute", u64::from(self.quota.questions_per_minute)),
             ("quota.questions_per_day", u64::from(self.quota.questions_per_day)),
             ("store.rocks_cache_mib", self.store.rocks_cache_mib as u64),
         ];

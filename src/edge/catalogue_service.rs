@@ -72,7 +72,7 @@ impl CatalogueRpc {
         if system != called.caller.uri && !oversees.iter().any(|role| permit.has(*role)) {
             let resource = view.newest_of(Library::Resource, "resource", &m.resource).await?;
             let resource: Option<Resource> = resource.map(|o| o.body()).transpose()?;
-            if !resource.is_some_and(|r| r.source_department == permit.system().department) {
+            if resource.is_none_or(|r| r.source_department != permit.system().department) {
                 return Err(Failure::new(Reason::RoleNotAllowed));
             }
         }

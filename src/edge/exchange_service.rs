@@ -42,10 +42,16 @@ impl ExchangeRpc {
     ) -> Result<Reply, Status> {
         let mut faults = Faults::default();
         request_id_is_sane(request_id, &mut faults);
-        let questions = faults.finish(Some(())).and(asked).map_err(|failure| called.failed(&failure))?;
+        let questions = faults.finish(Some(())).and(asked).map_err(|failure| {
+            self.exchange.note(&called.caller, &failure);
+            called.failed(&failure)
+        })?;
         let message = called.message.encode_to_vec();
         let repeat = Repeat { id: request_id, message: &message };
-        self.exchange.answer(&called.caller, &questions, repeat).await.map_err(|failure| called.failed(&failure))
+        self.exchange.answer(&called.caller, &questions, repeat).await.map_err(|failure| {
+            self.exchange.note(&called.caller, &failure);
+            called.failed(&failure)
+        })
     }
 }
 

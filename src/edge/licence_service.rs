@@ -44,11 +44,17 @@ pub(super) async fn change<T: Message>(
     ordered: Result<Ordered, Failure>,
     request_id: &str,
 ) -> Result<RecordedItem, Status> {
-    let ordered = ordered.map_err(|failure| called.failed(&failure))?;
+    let ordered = ordered.map_err(|failure| {
+        exchange.note(&called.caller, &failure);
+        called.failed(&failure)
+    })?;
     let message = called.message.encode_to_vec();
     let repeat = Repeat { id: request_id, message: &message };
     let recorded = exchange.change(&called.caller, operation, order, &ordered, repeat).await;
-    let recorded = recorded.map_err(|failure| called.failed(&failure))?;
+    let recorded = recorded.map_err(|failure| {
+        exchange.note(&called.caller, &failure);
+        called.failed(&failure)
+    })?;
     answered(&recorded, called.request.as_ref())
 }
 

@@ -16,10 +16,10 @@ pub mod caller;
 pub mod catalogue_service;
 pub mod exchange_service;
 pub mod identity;
-pub mod intake_service;
 pub mod licence_service;
 pub mod listener;
 pub mod page;
+pub mod receipt_service;
 pub mod stack;
 pub mod status;
 #[cfg(test)]

@@ -304,7 +304,7 @@ pub(crate) struct ReadCertificate {
 
 /// A revocation list with what decides its use.
 pub(crate) struct ReadCrl {
-    der: CertificateRevocationListDer<'static>,
+    pub(crate) der: CertificateRevocationListDer<'static>,
     issuer: x509_cert::name::Name,
     this_update_s: u64,
     pub(crate) next_update_s: u64,

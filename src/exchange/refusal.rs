@@ -2,6 +2,7 @@
 use crate::library::question::Asked;
 use crate::library::transition::Ordered;
 use crate::policy::Refusal;
+use crate::receipt::access::{self, AccessAsked};
 use crate::receipt::recorder::Finding;
 use crate::wire::proto::exchange::v1::{Refusal as Said, payload::Answer};
 use crate::wire::proto::receipt::v1::Outcome;
@@ -36,6 +37,11 @@ pub(super) fn of_order(ordered: &Ordered, refusal: Refusal) -> Finding {
         operator: ordered.operator.clone(),
         caller_signature: None,
     }
+}
+
+/// A refused question who looked at a subject.
+pub(super) fn of_accesses(asked: &AccessAsked, refusal: Refusal) -> Finding {
+    access::finding(asked, Outcome::Refused, said(refusal))
 }
 
 fn said(refusal: Refusal) -> Answer {

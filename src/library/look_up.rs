@@ -103,7 +103,7 @@ impl Room<'_> {
         let found = found.and_then(|opened| self.permit.candidate_for(&opened.row.resource).map(|c| (opened, c)));
         match found {
             Some((opened, candidate)) => self.found(&opened, candidate, key.subject()).await,
-            None => self.nothing(&row_key, Some(key.subject())).await,
+            None => self.nothing(&key.coverage_key(), Some(key.subject())).await,
         }
     }
 

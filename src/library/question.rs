@@ -222,6 +222,15 @@ impl RecordKey {
         }
     }
 
+    /// Type and code that a resource's coverage is judged by: of a credit record, whom it is about.
+    #[must_use]
+    pub fn coverage_key(&self) -> Subject {
+        match self {
+            Self::Credit { subject, .. } => subject.into(),
+            other => other.row_key(),
+        }
+    }
+
     /// Whom the statement is about.
     #[must_use]
     pub fn subject(&self) -> Subject {

@@ -106,6 +106,12 @@ impl VerifierKey {
         self.suite
     }
 
+    /// The public key's bytes, without the type.
+    #[must_use]
+    pub fn public(&self) -> &[u8] {
+        &self.public
+    }
+
     /// Whether this is a good signature over the message.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {

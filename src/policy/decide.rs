@@ -17,7 +17,7 @@ use crate::wire::proto::receipt::v1::GrantRef;
 const GRANTS_MAX: usize = 64;
 
 /// The decision-maker, with the little it remembers between questions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Policy {
     quota: Quota,
     throttle: Throttle,
@@ -76,7 +76,8 @@ impl Permit {
     /// The grant that opens a resource.
     #[must_use]
     pub fn candidate_for(&self, resource: &str) -> Option<&Candidate> {
-        self.candidates.iter().find(|candidate| candidate.resource.code == resource)
+        let opens = |c: &&Candidate| c.resource.code == resource || c.resource.view_of == resource;
+        self.candidates.iter().find(opens)
     }
 
     /// All grants that cover the question.
@@ -86,7 +87,20 @@ impl Permit {
     }
 }
 
+impl Default for Policy {
+    /// As the default configuration has it.
+    fn default() -> Self {
+        Self::new(crate::config::Quota::default().questions_per_day)
+    }
+}
+
 impl Policy {
+    /// A policy that remembers nothing yet; grants that name no quota have this many questions a day.
+    #[must_use]
+    pub fn new(questions_per_day: u32) -> Self {
+        Self { quota: Quota::new(questions_per_day), throttle: Throttle::default() }
+    }
+
     /// Decides a question: the system is known and enabled, has a role that may ask, and a grant covers what it asks.
     ///
     /// # Errors
@@ -111,10 +125,13 @@ impl Policy {
             let Some(resource) = view.newest_of(Library::Resource, "resource", &grant.resource).await? else {
                 continue;
             };
-            let resource: Resource = resource.body()?;
+            let mut resource: Resource = resource.body()?;
             // A resource closed after the grant was given opens nothing any more.
             if resource.sharing_class() == SharingClass::NotShared || !wanted(&asked.question, &resource) {
                 continue;
+            }
+            if !resource.view_of.is_empty() {
+                covered_as_whole(view, &mut resource).await?;
             }
             let today = day::number(view.today());
             self.quota.take(&grant.id, grant.quota_per_day, today, view.now_ms, 1)?;
@@ -204,6 +221,19 @@ fn wanted(question: &Question, resource: &Resource) -> bool {
         }
         _ => true,
     }
+}
+
+/// A view of another resource's records is covered and loaded as that one is.
+async fn covered_as_whole(view: &View, resource: &mut Resource) -> Result<(), Failure> {
+    let whole = view.newest_of(Library::Resource, "resource", &resource.view_of).await?;
+    let whole =
+        whole.ok_or_else(|| Failure::new(Reason::RecordDamaged).because("a view of a resource that is missing"))?;
+    let whole: Resource = whole.body()?;
+    resource.coverage_divisions = whole.coverage_divisions;
+    resource.coverage_code_types = whole.coverage_code_types;
+    resource.update_cycle_days = whole.update_cycle_days;
+    resource.last_complete_load = whole.last_complete_load;
+    Ok(())
 }
 
 async fn grant_at(view: &View, index_key: &IndexKey) -> Result<Option<Grant>, Failure> {

@@ -25,7 +25,7 @@ use tempfile::TempDir;
 pub(crate) const HUB: &str = "hub.test";
 /// Tuesday, 14 November 2023.
 pub(crate) const NOW_MS: u64 = 1_700_000_000_000;
-pub(crate) const PERSON: &str = "331099199003070018";
+pub(crate) const PERSON: &str = "331099199003070013";
 
 pub(crate) struct House {
     pub(crate) store: Arc<dyn Store>,
@@ -131,13 +131,7 @@ impl House {
     /// Puts the next version of a department, filed in its table, as one change.
     pub(crate) async fn put(&self, code: &str, previous: u64, request: Option<&str>) -> Recorded {
         let view = self.view().await;
-        let row = Row {
-            format: 1,
-            code_type: "department".into(),
-            code: code.into(),
-            body: Bytes::from(format!("{code} {previous}")),
-            ..Row::default()
-        };
+        let row = department(code, previous);
         let links = [(LinkKind::Table, view.index_key(Library::Department, "table", ""))];
         let write = view.write(Library::Department, &row, previous, &links).unwrap();
         let (finding, mutations) = change(Kind::DepartmentChange, vec![write]);
@@ -185,6 +179,16 @@ impl House {
             rest = page.next;
         }
         copy
+    }
+}
+
+pub(crate) fn department(code: &str, previous: u64) -> Row {
+    Row {
+        format: 1,
+        code_type: "department".into(),
+        code: code.into(),
+        body: Bytes::from(format!("{code} {previous}")),
+        ..Row::default()
     }
 }
 

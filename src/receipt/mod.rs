@@ -17,6 +17,10 @@ pub use trust::Trust;
 pub use verify::{Options, Step, Verdict, verify};
 
 #[cfg(feature = "hub")]
+pub mod access; // who looked at a subject
+#[cfg(feature = "hub")]
+pub mod fsck; // the whole store against the log
+#[cfg(feature = "hub")]
 pub mod head; // how far the log goes
 #[cfg(feature = "hub")]
 pub mod proofs; // entries and proofs for outsiders
@@ -25,9 +29,14 @@ pub mod publisher; // the checkpoint outsiders fetch, read back first
 #[cfg(feature = "hub")]
 pub mod recorder; // from a finding to a recorded answer
 #[cfg(feature = "hub")]
-pub mod sequencer; // the one task that appends
+pub mod recover; // a new log after a loss
 #[cfg(feature = "hub")]
-pub mod start; // store, fence and key compared before anything is answered
+pub mod sequencer;
+#[cfg(feature = "hub")]
+pub mod start;
+#[cfg(feature = "hub")]
+pub mod tally; // the one task that appends // store, fence and key compared before anything is answered
 
-#[cfg(all(test, feature = "hub"))]
+#[cfg(test)]
+#[cfg(feature = "hub")]
 pub(crate) mod house; // a hub for this room's tests

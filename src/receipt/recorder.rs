@@ -2,6 +2,7 @@
 use super::head;
 use super::sequencer::{Draft, Ledger, NotRecorded, Unit};
 use super::statement::{PAYLOAD_NAME, payload_digest};
+use super::tally::Tally;
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};
 use crate::library::question::Subject;
@@ -13,6 +14,7 @@ use crate::policy::Caller;
 use crate::store::vault::Class;
 use crate::store::vault::Vault;
 use crate::store::{Check, Key, Snapshot, key_space};
+use crate::telemetry::Metrics;
 use crate::wire::proto::exchange::v1::{Payload, payload::Answer};
 use crate::wire::proto::receipt::v1::{
     CallerSignature, GrantRef, Kind, Operator, Outcome, Purpose, Receipt, RecordVersion, Statement,
@@ -23,6 +25,8 @@ use std::sync::Arc;
 
 /// How long a request id is remembered.
 const REQUEST_KEPT_S: u64 = 24 * 3_600;
+/// Further rows a kept request may have: one batch of 1 MiB in rows of 48 KiB is far below.
+const FURTHER_ROWS_MAX: u64 = 64;
 
 /// What is to be said about one subject: everything of a statement that the road itself does not know.
 #[derive(Clone, Debug)]
@@ -124,21 +128,22 @@ pub struct RequestId {
     kept_version: Option<u64>,
 }
 
+/// What the hub keeps of an answered request, encrypted.
 #[derive(Clone, PartialEq, Message)]
-struct KeptRequest {
+pub(super) struct KeptRequest {
     #[prost(bytes = "bytes", tag = "1")]
     message_hash: Bytes,
     #[prost(message, repeated, tag = "2")]
-    items: Vec<KeptItem>,
+    pub(super) items: Vec<KeptItem>,
     /// Further rows that hold the rest of the items, where one row was too small.
     #[prost(uint32, tag = "3")]
-    more_rows: u32,
+    pub(super) more_rows: u32,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct KeptItem {
+pub(super) struct KeptItem {
     #[prost(bytes = "bytes", tag = "1")]
-    payload: Bytes,
+    pub(super) payload: Bytes,
 }
 
 /// What the hub keeps of a statement, encrypted: an auditor sees what was asked, and the payload can be rebuilt.
@@ -156,6 +161,42 @@ pub struct KeptStatement {
     /// The payload's blind.
     #[prost(bytes = "bytes", tag = "4")]
     pub blind: Bytes,
+    /// The instant judged at, Unix milliseconds: it stands in the payload only.
+    #[prost(uint64, tag = "5")]
+    pub valid_at_ms: u64,
+}
+
+impl KeptStatement {
+    /// Opens the statement row of an entry under the entry's commitment.
+    ///
+    /// # Errors
+    /// [`Reason::RecordDamaged`] for a row that was changed or belongs to another entry.
+    pub fn open(vault: &Vault, commitment: &Hash, body: &[u8]) -> Result<Self, Failure> {
+        let plain = vault.open_row(Class::Statements, 1, commitment, body).map_err(damaged)?;
+        Self::decode(plain.as_slice()).map_err(damaged)
+    }
+}
+
+impl KeptRequest {
+    /// Opens row `row` of the request at `place`; row 0 is the request's own.
+    pub(super) fn open(vault: &Vault, place: &[u8; 16], row: u32, body: &[u8]) -> Result<Self, Failure> {
+        let place = Self::row_place(vault, place, row);
+        let plain = vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
+        Self::decode(plain.as_slice()).map_err(damaged)
+    }
+
+    /// Whether this is a further row of some request, sealed for this place.
+    pub(super) fn is_further(vault: &Vault, place: &[u8; 16], body: &[u8]) -> bool {
+        (1..=FURTHER_ROWS_MAX).any(|row| vault.open_row(Class::Requests, row, place, body).is_ok())
+    }
+
+    /// The place of row `row` of a request.
+    pub(super) fn row_place(vault: &Vault, place: &[u8; 16], row: u32) -> [u8; 16] {
+        if row == 0 {
+            return *place;
+        }
+        first_16(&vault.mac("request-row", &[place.as_slice(), &row.to_be_bytes()].concat()))
+    }
 }
 
 /// Writes findings into the log.
@@ -166,9 +207,12 @@ pub struct Recorder {
     vault: Arc<Vault>,
     ledger: Ledger,
     clock: Clock,
+    metrics: Metrics,
+    tally: Tally,
 }
 
 struct Drafted {
+    kind: Kind,
     payload: Bytes,
     statement: Bytes,
     salt: [u8; 32],
@@ -180,7 +224,34 @@ impl Recorder {
     /// A recorder of this hub and node.
     #[must_use]
     pub fn new(hub: &str, node: &str, vault: Arc<Vault>, ledger: Ledger, clock: Clock) -> Self {
-        Self { hub: hub.to_owned(), node: node.to_owned(), vault, ledger, clock }
+        Self {
+            hub: hub.to_owned(),
+            node: node.to_owned(),
+            vault,
+            ledger,
+            clock,
+            metrics: Metrics::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// The same recorder, counting into these metrics.
+    #[must_use]
+    pub fn counting(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+
+    /// What is summed up once a minute instead of being an entry by itself.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// The log's handle.
@@ -212,11 +283,16 @@ impl Recorder {
             self.keep_request(request, &drafted, &mut unit).map_err(NotRecorded::Failed)?;
         }
         let mut kept = Vec::with_capacity(drafted.len());
-        for Drafted { payload, statement, salt, outcome, draft } in drafted {
+        let mut counts = Vec::with_capacity(drafted.len());
+        for Drafted { kind, payload, statement, salt, outcome, draft } in drafted {
             unit.drafts.push(draft);
+            counts.push((kind, outcome));
             kept.push((payload, statement, salt, outcome));
         }
         let placed = self.ledger.record(unit).await?;
+        for (kind, outcome) in counts {
+            self.metrics.outcome(kind.as_str_name(), outcome.as_str_name());
+        }
         let items = kept.into_iter().zip(placed.paths).zip(placed.first_index..).map(|((kept, path), leaf_index)| {
             let (payload, statement, salt, outcome) = kept;
             let receipt = Receipt {
@@ -275,13 +351,14 @@ impl Recorder {
             salt: Bytes::copy_from_slice(&salt),
             question: finding.question,
             blind,
+            valid_at_ms: view.now_ms,
         };
         let sealed = self
             .vault
             .seal_row(Class::Statements, 1, &commitment, &kept.encode_to_vec())
             .map_err(|e| Failure::new(Reason::Internal).because(e))?;
         let draft = Draft::Statement { commitment, sealed, subject_ref, decided_ms };
-        Ok(Drafted { payload, statement, salt, outcome: finding.outcome, draft })
+        Ok(Drafted { kind: finding.kind, payload, statement, salt, outcome: finding.outcome, draft })
     }
 
     /// Reads what a request id stands for. `Ok(Err(recorded))` where it was answered before: the same payload, statement and
@@ -315,7 +392,7 @@ impl Recorder {
         }
         let mut items = kept.items;
         for row in 1..=kept.more_rows {
-            let more_key = key_space::request(&self.more_place(&request.place, row));
+            let more_key = key_space::request(&KeptRequest::row_place(&self.vault, &request.place, row));
             let more = snapshot
                 .get(&more_key)
                 .await
@@ -359,8 +436,7 @@ impl Recorder {
         };
         let row = snapshot.get(&key_space::statement_row(index)).await.map_err(from_store)?;
         let row = row.ok_or_else(|| damaged(format!("statement {index} is missing")))?;
-        let plain = self.vault.open_row(Class::Statements, 1, &commitment, &row.body).map_err(damaged)?;
-        KeptStatement::decode(plain.as_slice()).map_err(damaged)
+        KeptStatement::open(&self.vault, &commitment, &row.body)
     }
 
     fn keep_request(&self, request: &RequestId, drafted: &[Drafted], unit: &mut Unit) -> Result<(), Failure> {
@@ -381,7 +457,7 @@ impl Recorder {
         for (row, items) in (0_u32..).zip(rows) {
             let message_hash = Bytes::copy_from_slice(&request.message_hash);
             let kept = KeptRequest { message_hash, items, more_rows: if row == 0 { more_rows } else { 0 } };
-            let place = self.more_place(&request.place, row);
+            let place = KeptRequest::row_place(&self.vault, &request.place, row);
             let sealed = self
                 .vault
                 .seal_row(Class::Requests, u64::from(row), &place, &kept.encode_to_vec())
@@ -396,17 +472,7 @@ impl Recorder {
     }
 
     fn open_request(&self, request: &RequestId, row: u32, body: &[u8]) -> Result<KeptRequest, Failure> {
-        let place = self.more_place(&request.place, row);
-        let plain = self.vault.open_row(Class::Requests, u64::from(row), &place, body).map_err(damaged)?;
-        KeptRequest::decode(plain.as_slice()).map_err(damaged)
-    }
-
-    /// The place of row `row` of a request; row 0 is the request's own.
-    fn more_place(&self, place: &[u8; 16], row: u32) -> [u8; 16] {
-        if row == 0 {
-            return *place;
-        }
-        first_16(&self.vault.mac("request-row", &[place.as_slice(), &row.to_be_bytes()].concat()))
+        KeptRequest::open(&self.vault, &request.place, row, body)
     }
 }
 

@@ -192,7 +192,9 @@ impl Language {
         if locale.starts_with("zh") { Self::Chinese } else { Self::English }
     }
 
-    const fn pick<'a>(self, (chinese, english): (&'a str, &'a str)) -> &'a str {
+    /// The text in this language.
+    #[must_use]
+    pub const fn pick<'a>(self, (chinese, english): (&'a str, &'a str)) -> &'a str {
         match self {
             Self::Chinese => chinese,
             Self::English => english,

@@ -314,7 +314,10 @@ impl<S: Suite> Sequencer<S> {
         });
         // The signature is made before the commit and stays inside until it says Ok.
         let checkpoint = sign::<S>(&self.parts.key, &self.origin, appended.frontier())?;
+        let begun = tokio::time::Instant::now();
         self.commit(building.batch).await?;
+        self.parts.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+        self.parts.metrics.recording_paused.set(0);
         self.parts.metrics.batch_entries.observe(building.entries.len() as f64);
         self.parts.metrics.log_size.set(i64::try_from(head.size).unwrap_or(i64::MAX));
         self.head_version += 1;
@@ -329,6 +332,7 @@ impl<S: Suite> Sequencer<S> {
             let _ = reply.send(Ok(Placed { first_index, time_s: self.time_s, paths, checkpoint: checkpoint.clone() }));
         }
         self.frontier = appended.into_frontier();
+        self.parts.metrics.fence_lag_ms.set(self.parts.fence.behind_ms() as f64);
         self.parts.fence.offer(FenceHead {
             origin: self.origin.to_string(),
             size: head.size,
@@ -414,6 +418,8 @@ impl<S: Suite> Sequencer<S> {
     }
 
     fn refuse_all(&mut self, failure: &Failure) {
+        tracing::warn!(%failure, "recording is paused");
+        self.parts.metrics.recording_paused.set(1);
         for (_, reply) in self.waiting.drain(..) {
             let _ = reply.send(Err(NotRecorded::Failed(failure.clone())));
         }

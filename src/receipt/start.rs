@@ -17,13 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Why the hub does not start. Each says what it means and which command helps, in Chinese and English.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum StartFault {
     /// No slot of the fence reads, so nobody can say how far the log had come.
-    #[error("{}", .0)]
     FenceUnreadable(FenceError),
     /// The fence has seen entries that the store does not have.
-    #[error("the fence has seen {fence} entries, the store has {head}")]
     FenceAhead {
         /// Size in the fence.
         fence: u64,
@@ -31,7 +29,6 @@ pub enum StartFault {
         head: u64,
     },
     /// Fence, stored log and configuration do not name one log.
-    #[error("{place} names the log {found}, the configuration {configured}")]
     OtherOrigin {
         /// `fence` or `store`.
         place: &'static str,
@@ -41,13 +38,11 @@ pub enum StartFault {
         configured: String,
     },
     /// The stored log had another root at a size the fence has seen.
-    #[error("the stored log has another root at size {size} than the fence has seen")]
     OtherRoot {
         /// That size.
         size: u64,
     },
     /// The key file holds the key of another log.
-    #[error("the log key is named {key}, the configured log {configured}")]
     KeyOfOtherLog {
         /// The key's name.
         key: String,
@@ -55,12 +50,19 @@ pub enum StartFault {
         configured: String,
     },
     /// Head, tiles and entries do not fit together, or cannot be read.
-    #[error("the stored log does not read: {0}")]
     LogDamaged(Failure),
     /// The operating system gives no thread for the fence.
-    #[error("no thread for the fence: {0}")]
     Thread(std::io::Error),
 }
+
+impl std::fmt::Display for StartFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (en, zh) = ((self.text_en(), self.remedy_en()), (self.text_zh(), self.remedy_zh()));
+        write!(f, "{} {}\n{}{}", en.0, en.1, zh.0, zh.1)
+    }
+}
+
+impl std::error::Error for StartFault {}
 
 impl StartFault {
     /// What it means, in Chinese.
@@ -87,15 +89,25 @@ impl StartFault {
     /// What it means, in English.
     #[must_use]
     pub fn text_en(&self) -> String {
-        let meaning = match self {
-            Self::FenceUnreadable(_) => "nobody can say how far the log had come",
-            Self::FenceAhead { .. } => "the data was replaced by an older copy, or entries were lost",
-            Self::OtherOrigin { .. } | Self::KeyOfOtherLog { .. } => "files of different logs were put together",
-            Self::OtherRoot { .. } => "history was changed",
-            Self::LogDamaged(_) => "the data folder is damaged",
-            Self::Thread(_) => "the system is out of resources",
-        };
-        format!("{self}: {meaning}.")
+        match self {
+            Self::FenceUnreadable(error) => {
+                format!("The fence cannot be read, so nobody can say how far the log had come ({error}).")
+            }
+            Self::FenceAhead { fence, head } => format!(
+                "The fence has seen {fence} entries, the store has {head}: the data was replaced by an older copy, or entries were lost."
+            ),
+            Self::OtherOrigin { place, found, configured } => {
+                format!("The {place} names the log {found}, the configuration {configured}.")
+            }
+            Self::OtherRoot { size } => {
+                format!("At size {size} the stored log has another root than the fence has seen: history was changed.")
+            }
+            Self::KeyOfOtherLog { key, configured } => {
+                format!("The log key belongs to {key}, the configured log is {configured}.")
+            }
+            Self::LogDamaged(failure) => format!("The stored log does not fit together: {failure}."),
+            Self::Thread(error) => format!("The system gives no thread: {error}."),
+        }
     }
 
     /// What to do, in Chinese.

@@ -167,7 +167,11 @@ impl Trust {
         Object::new().text("hub", self.hub.as_str()).number("epoch", self.epoch).array("logs", &logs).end_text()
     }
 
-    fn parse_json(text: &str) -> Result<Self, TrustError> {
+    /// Reads the content of a trust file, as [`Self::to_json`] writes it: a draft not yet signed, so not believed by anybody.
+    ///
+    /// # Errors
+    /// [`TrustError::Content`] naming the rule it breaks.
+    pub fn parse_json(text: &str) -> Result<Self, TrustError> {
         let file: TrustFile =
             serde_json::from_str(text).map_err(|_| TrustError::Content("text is not a trust file"))?;
         let trust = Self {

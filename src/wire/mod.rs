@@ -4,6 +4,8 @@
 #![allow(missing_docs, clippy::all, rustdoc::all)]
 
 #[cfg(feature = "hub")]
+pub mod access; // who looked at a subject
+#[cfg(feature = "hub")]
 pub mod geometry; // whole numbers of 1e-9 degree
 #[cfg(feature = "hub")]
 pub mod order; // changes from their requests

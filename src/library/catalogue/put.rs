@@ -113,6 +113,17 @@ pub async fn put_system(
     Ok(ordered.transition(vec![(write, uri.clone())], catalogue_subject(Library::System, &uri)))
 }
 
+/// Puts the first system of a new hub; checked as any other, but nobody can be asked for it.
+///
+/// # Errors
+/// As [`put_system`].
+pub async fn first_system(view: &View, system: &System, ordered: &Ordered) -> Result<Transition, Failure> {
+    let hub = system.uri.strip_prefix("wuku://").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    check_system(system, hub)?;
+    let write = put_row(view, Library::System, "system", &system.uri, system, 0, &[]).await?;
+    Ok(ordered.transition(vec![(write, system.uri.clone())], catalogue_subject(Library::System, &system.uri)))
+}
+
 fn check_system(system: &System, hub: &str) -> Result<(), Failure> {
     let mut faults = Vec::new();
     let parts: Option<Vec<&str>> = system.uri.strip_prefix("wuku://").map(|rest| rest.split('/').collect());
@@ -157,6 +168,13 @@ pub async fn put_resource(view: &View, request: &PutResourceRequest, ordered: &O
     check_resource(&resource)?;
     if view.newest_of(Library::Department, "department", &resource.source_department).await?.is_none() {
         return Err(Failure::new(Reason::DepartmentUnknown));
+    }
+    if !resource.view_of.is_empty() {
+        let whole = view.newest_of(Library::Resource, "resource", &resource.view_of).await?;
+        let whole: Option<Resource> = whole.map(|o| o.body()).transpose()?;
+        if !whole.is_some_and(|w| w.library == resource.library && w.view_of.is_empty()) {
+            return Err(Failure::new(Reason::ResourceUnknown));
+        }
     }
     let present = view.newest_of(Library::Resource, "resource", &resource.code).await?;
     let present: Option<Resource> = present.map(|o| o.body()).transpose()?;

@@ -7,17 +7,17 @@ use crate::library::record::FieldText;
 use crate::wire::proto::library::v1::{Date, Field};
 use crate::wire::proto::licence::v1::{LicenceContent, LicenceType};
 
-/// Metadata (GB/T 36903) and face of a licence as named texts; a name stands once for each holder.
+/// Metadata (GB/T 36903) and face of a licence as named texts, under the names the schema has; a name stands once for each holder.
 pub(super) fn texts(licence: &LicenceContent) -> Vec<FieldText> {
     let date = |date: &Option<Date>| date.as_ref().and_then(day::from_proto).map(|d| d.to_string()).unwrap_or_default();
     let issuer = licence.issuer.clone().unwrap_or_default();
     let mut texts: Vec<FieldText> = [
         ("licence_id", licence.licence_id.clone()),
-        ("licence_type_code", licence.type_code.clone()),
-        ("licence_name", licence.type_name.clone()),
-        ("licence_number", licence.number.clone()),
-        ("issuing_authority", issuer.name),
-        ("issuing_authority_code", issuer.uscc),
+        ("type_code", licence.type_code.clone()),
+        ("type_name", licence.type_name.clone()),
+        ("number", licence.number.clone()),
+        ("issuer_name", issuer.name),
+        ("issuer_code", issuer.uscc),
         ("issued_on", date(&licence.issued_on)),
         ("valid_from", date(&licence.valid_from)),
         ("valid_until", date(&licence.valid_until)),
@@ -131,6 +131,18 @@ mod tests {
         let found: Vec<String> =
             check_face(&kind, &given).err().unwrap_or_default().into_iter().map(|f| f.field).collect();
         assert_eq!(found, faults);
+    }
+
+    #[test]
+    fn the_metadata_of_a_licence_has_the_names_of_the_schema() {
+        use crate::library::schema::Library;
+        use crate::wire::proto::licence::v1::Holder;
+        let licence = LicenceContent { holders: vec![Holder::default()], ..LicenceContent::default() };
+        let mut texts: Vec<String> = texts(&licence).into_iter().map(|text| text.name).collect();
+        let mut schema: Vec<String> = Library::Licence.fields().iter().map(|field| field.name.to_owned()).collect();
+        texts.sort_unstable();
+        schema.sort_unstable();
+        assert_eq!(texts, schema, "a grant names a field as the schema does, and so does its mask");
     }
 
     #[test]

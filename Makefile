@@ -1,0 +1,39 @@
+# What one can do here. `make demo` and `make test` install what the machine lacks and share one build.
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wuku/target
+VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wuku/venv
+PYTHON := $(VENV)/bin/python3
+export WUKU_INTEROP_PYTHON ?= $(PYTHON)
+PEOPLE ?= 20000
+
+.PHONY: demo test lint build deps python kills help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: deps ## build, make a demo city, play the scenario, keep serving (DEMO_ONCE=1: exit after it)
+	cargo run --quiet --locked --bin wuku -- demo --people $(PEOPLE) $(if $(DEMO_ONCE),--once)
+
+test: python ## every test
+	cargo test --locked
+	cargo test --locked --no-default-features --features verify --lib --bin wuku-verify
+
+lint: deps ## format, clippy (warnings are errors), and the contract's grammar where buf is there
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if command -v buf >/dev/null; then cd proto && buf lint; else echo "buf is not installed: the contract's grammar is not checked"; fi
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; else echo "cargo-deny is not installed: licences and sources are not checked"; fi
+
+build: deps ## both binaries
+	cargo build --locked
+
+deps:
+	@deploy/install-build-deps.sh
+
+python:
+	@deploy/install-build-deps.sh --test
+	@test -x $(PYTHON) || python3 -m venv $(VENV)
+	@$(PYTHON) -c 'import cryptography, google.protobuf, grpc, grpc_tools' 2>/dev/null || \
+		$(VENV)/bin/pip install --quiet --disable-pip-version-check cryptography protobuf grpcio grpcio-tools
+
+kills: ## a hundred kills under load (10 run with every test)
+	WUKU_KILLS=100 cargo test --locked --test integration -- kills

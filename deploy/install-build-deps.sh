@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Installs what building and testing need and this machine lacks: libclang (RocksDB's bindings), a C++ compiler, Python with venv.
+# As root or with sudo it installs; otherwise it prints the one command to run.
+set -euo pipefail
+
+missing=()
+have_libclang() { ldconfig -p 2>/dev/null | grep -q 'libclang' || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null; }
+have_libclang || missing+=(libclang-dev)
+command -v g++ >/dev/null || missing+=(g++)
+command -v make >/dev/null || missing+=(make)
+if [ "${1:-}" = "--test" ]; then
+    command -v python3 >/dev/null || missing+=(python3)
+    python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+fi
+[ "${#missing[@]}" -eq 0 ] && exit 0
+
+install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+if [ "$(id -u)" -eq 0 ]; then
+    echo "installing ${missing[*]} …" >&2
+    DEBIAN_FRONTEND=noninteractive sh -c "$install" >&2
+elif sudo -n true 2>/dev/null; then
+    echo "installing ${missing[*]} with sudo …" >&2
+    sudo sh -c "$install" >&2
+else
+    echo "This machine lacks ${missing[*]}. Run this once, then try again:" >&2
+    echo "  sudo sh -c '$install'" >&2
+    exit 1
+fi

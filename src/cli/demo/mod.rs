@@ -1,0 +1,188 @@
+//! `wuku demo`: a hub with a demo city, a scenario played against it, and then a hub to try things with.
+mod city;
+mod desk;
+mod say;
+mod scenario;
+
+use super::dev_certs::{DevCerts, DevDepartment};
+use super::init::{First, init};
+use super::{CliError, CliResult, block_on};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::demo::city::City;
+use crate::demo::organisation::{DEPARTMENTS, SYSTEMS, department_of};
+use crate::library::day;
+use crate::wire::proto::catalogue::v1::Department;
+use clap::Args;
+use desk::Desk;
+use say::Transcript;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The demo hub's name.
+pub const HUB: &str = "tiantai";
+
+/// Arguments of `wuku demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Residents of the city (居民人数)
+    #[arg(long, default_value_t = 20_000)]
+    people: u64,
+    /// Licences issued while loading; each is prepared, signed and issued one by one (签发证照数)
+    #[arg(long, default_value_t = 2_000)]
+    licences: usize,
+    /// What the city is made from; the same seed makes the same city
+    #[arg(long, default_value_t = 20_260_101)]
+    seed: u64,
+    /// Where everything is written; an earlier demo there is removed (目录)
+    #[arg(long, default_value = "data/demo")]
+    folder: PathBuf,
+    /// Exit after the scenario; non-zero if a step did not end as expected (演示后退出)
+    #[arg(long)]
+    once: bool,
+}
+
+/// Runs `wuku demo`.
+///
+/// # Errors
+/// Whatever keeps the hub from being made; a step of the scenario that did not end as expected.
+pub fn run(args: &DemoArgs, clock: &Clock) -> CliResult {
+    block_on(demo(args, clock))
+}
+
+async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
+    let mut say = Transcript::of_environment();
+    let folder = fresh_folder(&args.folder)?;
+    let city = City::new(args.seed, args.people, day::of_ms(clock.now_ms())).map_err(CliError)?;
+    say.title("五库 · 天台县演示", "Wuku demo: Tiantai county (real places, nobody real)");
+
+    let config = make_hub(&folder, clock, &mut say).await?;
+    let mut server = Server::start(&folder).await?;
+    let desk = Desk::open(&folder, &server.address)?;
+    city::load(&desk, &city, &folder, args.licences, &mut say).await?;
+    scenario::play(&desk, &city, &folder, &mut say).await?;
+    server.stop().await?;
+    scenario::check_store(&config, clock, &mut say).await?;
+
+    let failed = say.finish();
+    if failed > 0 {
+        return Err(CliError(format!(
+            "{failed} step(s) did not end as expected; the hub's log is {}",
+            folder.join("hub.log").display()
+        )));
+    }
+    if args.once {
+        return Ok(());
+    }
+    let mut server = Server::start(&folder).await?;
+    say.serving(&folder, &server.address, &city)?;
+    tokio::signal::ctrl_c().await?;
+    server.stop().await
+}
+
+/// An empty folder; only one that an earlier demo made is removed.
+fn fresh_folder(folder: &Path) -> CliResult<PathBuf> {
+    let mark = folder.join("wuku-demo");
+    if folder.exists() {
+        if !mark.exists() && folder.read_dir()?.next().is_some() {
+            return Err(CliError(format!("{} is not empty and no demo made it: give --folder", folder.display())));
+        }
+        std::fs::remove_dir_all(folder)?;
+    }
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(mark, "made by `wuku demo`; removed by the next one\n")?;
+    Ok(folder.canonicalize()?)
+}
+
+/// Certificates, configuration, hub.
+async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResult<Config> {
+    let systems: Vec<(&str, &str)> = SYSTEMS.iter().map(|s| (s.department, s.code)).collect();
+    let mut departments = Vec::new();
+    for department in DEPARTMENTS {
+        departments
+            .push(DevDepartment { uscc: department.uscc()?.as_str().to_owned(), name: department.name.to_owned() });
+    }
+    DevCerts::make(&folder.join("certs"), HUB, &systems, &departments, clock)?;
+    std::fs::write(folder.join("wuku.toml"), CONFIG)?;
+    let config = Config::load(&folder.join("wuku.toml"))?;
+    let authority = department_of("data-bureau").ok_or_else(|| CliError("the demo has no data authority".into()))?;
+    let first = First {
+        department: Department {
+            code: authority.code.to_owned(),
+            name: authority.name.to_owned(),
+            uscc: authority.uscc()?.as_str().to_owned(),
+            division: crate::demo::places::HOME.to_owned(),
+            version: 0,
+        },
+        system: "catalogue".to_owned(),
+    };
+    let print = init(&config, &folder.join("root.key"), &first, clock).await?;
+    say.note(
+        &format!("枢纽 {HUB} 已建立：37 个系统证书、24 个部门签名证书；信任文件指纹 {print}"),
+        &format!(
+            "hub {HUB} made: certificates of 37 systems and 24 departments; fingerprint of the trust file {print}"
+        ),
+    );
+    Ok(config)
+}
+
+const CONFIG: &str = r#"# Written by `wuku demo`.
+[hub]
+name = "tiantai"
+[data]
+path = "hub"
+[keys]
+kek_file = "keys/kek"
+log_key_file = "keys/log.key"
+[fence]
+path = "fence"
+[listen]
+address = "127.0.0.1:0"
+admin_address = "127.0.0.1:0"
+tls_certificate_file = "certs/server.pem"
+tls_key_file = "certs/server.key"
+client_ca_file = "certs/client-ca.pem"
+client_crl_files = ["certs/client-ca.crl"]
+[issuers]
+ca_file = "certs/issuer-ca.pem"
+crl_files = ["certs/issuer-ca.crl"]
+[trust]
+file = "trust.note"
+"#;
+
+/// The real hub, in a process of its own.
+struct Server {
+    child: Child,
+    address: String,
+}
+
+impl Server {
+    async fn start(folder: &Path) -> CliResult<Self> {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("hub.log"))?;
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["serve", "--json", "--config"])
+            .arg(folder.join("wuku.toml"))
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()?;
+        let out = child.stdout.take().ok_or_else(|| CliError("the hub has no output".into()))?;
+        let line = BufReader::new(out).lines().next_line().await?;
+        let ended = || CliError(format!("the hub did not start; see {}", folder.join("hub.log").display()));
+        let ready: serde_json::Value = serde_json::from_str(&line.ok_or_else(ended)?)?;
+        let address = ready.get("address").and_then(|a| a.as_str()).ok_or_else(ended)?.to_owned();
+        Ok(Self { child, address })
+    }
+
+    /// Asks it to drain and waits for its end.
+    async fn stop(&mut self) -> CliResult {
+        if let Some(id) = self.child.id() {
+            // Command `kill` rather than unsafe libc: the demo needs it twice.
+            Command::new("kill").args(["-TERM", &id.to_string()]).status().await?;
+        }
+        let status = self.child.wait().await?;
+        if status.success() { Ok(()) } else { Err(CliError(format!("the hub ended with {status}"))) }
+    }
+}

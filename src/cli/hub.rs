@@ -1,0 +1,87 @@
+//! A hub put together from its configuration: store, vault, log, policy, issuers. Both `init` and `serve` begin here.
+use super::{CliError, CliResult};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::edge::trust::{parse_certificates, parse_crls, read_file};
+use crate::exchange::{Exchange, verifier_keys};
+use crate::library::licence::{IssuerTrust, Issuers};
+use crate::log::{LogKey, Origin};
+use crate::policy::Policy;
+use crate::receipt::recorder::Recorder;
+use crate::receipt::start::open_log;
+use crate::store::Store;
+use crate::store::rocks::{Rocks, RocksSettings};
+use crate::store::vault::{Kek, Vault};
+use crate::telemetry::Metrics;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use x509_cert::der::{Decode, Encode};
+
+/// The store of a configured data folder, opened.
+///
+/// # Errors
+/// What RocksDB says: absent, in use, too new, damaged.
+pub fn open_store(config: &Config, clock: &Clock) -> CliResult<Arc<dyn Store>> {
+    Ok(Arc::new(Rocks::open(&config.data.path, &settings(config), clock.clone())?))
+}
+
+/// The engine's settings as configured.
+#[must_use]
+pub fn settings(config: &Config) -> RocksSettings {
+    RocksSettings { block_cache_bytes: config.store.rocks_cache_mib << 20, ..RocksSettings::default() }
+}
+
+/// Puts the hub together over an open store and starts its sequencer.
+///
+/// # Errors
+/// A wrong key, a log that does not continue what the fence has seen, unreadable issuer files: each in words.
+pub async fn open(
+    config: &Config,
+    store: Arc<dyn Store>,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> CliResult<Arc<Exchange>> {
+    let kek = Kek::load(&config.keys.kek_file, &config.data.path)?;
+    let vault = Arc::new(Vault::open(&kek, store.as_ref()).await?);
+    let key_text = read_file(&config.keys.log_key_file)?;
+    let key_text = std::str::from_utf8(&key_text).map_err(|_| CliError("the log key file is no text".into()))?;
+    let key = LogKey::parse(key_text).map_err(|e| CliError(format!("{}: {e}", config.keys.log_key_file.display())))?;
+    let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
+    let log_keys = verifier_keys(&key);
+    let issuers = Issuers::from_pointee(issuer_trust(config, &log_keys)?);
+    let ledger = open_log(store.clone(), &config.fence.path, key, origin, clock.clone(), metrics.clone()).await?;
+    let node = config.hub.node.to_string();
+    let recorder =
+        Recorder::new(&config.hub.name, &node, vault.clone(), ledger, clock.clone()).counting(metrics.clone());
+    Ok(Arc::new(Exchange {
+        hub: config.hub.name.clone(),
+        store,
+        vault,
+        policy: Policy::new(config.quota.questions_per_day),
+        issuers,
+        recorder,
+        log_keys,
+        clock: clock.clone(),
+    }))
+}
+
+/// The CAs listed for issuers, their revocation lists, and the public keys of everything the hub itself signs with.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn issuer_trust(config: &Config, log_keys: &[crate::log::VerifierKey]) -> CliResult<IssuerTrust> {
+    let ca = &config.issuers.ca_file;
+    let anchors = parse_certificates(ca, &read_file(ca)?)?.into_iter().map(|c| c.der).collect();
+    let mut crls = Vec::new();
+    for path in &config.issuers.crl_files {
+        crls.extend(parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| crl.der));
+    }
+    let mut hub_keys: std::collections::HashSet<[u8; 32]> =
+        log_keys.iter().map(|key| Sha256::digest(key.public()).into()).collect();
+    let server = &config.listen.tls_certificate_file;
+    for certificate in parse_certificates(server, &read_file(server)?)?.into_iter().take(1) {
+        let parsed = x509_cert::Certificate::from_der(certificate.der.as_ref())?;
+        hub_keys.insert(Sha256::digest(parsed.tbs_certificate().subject_public_key_info().to_der()?).into());
+    }
+    Ok(IssuerTrust { anchors, crls, hub_keys })
+}

@@ -1,0 +1,149 @@
+//! `wuku recover --new-log`: opens a new log after a restore from a backup that is older than what others have seen.
+use super::{CliError, CliResult, block_on, hub};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::edge::trust::read_file;
+use crate::log::checkpoint::SignedCheckpoint;
+use crate::log::{Ed25519, LogKey, Origin, SuiteName};
+use crate::receipt::recover::{Loss, NewLog, RecoverFault, new_log};
+use clap::Args;
+use serde_json::json;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Arguments of `wuku recover`.
+#[derive(Args, Debug)]
+pub struct RecoverArgs {
+    /// The configuration file (配置文件)
+    #[arg(long, default_value = "/etc/wuku/wuku.toml")]
+    config: PathBuf,
+    /// Open a new log with a new key; the old one ends (另立新日志)
+    #[arg(long, required = true)]
+    new_log: bool,
+    /// Where to write the new log key; default: the configured key file with the new number behind it (新日志密钥)
+    #[arg(long, value_name = "FILE")]
+    new_key: Option<PathBuf>,
+    /// A checkpoint of the old log that somebody holds, at most one a file; repeat for several (他人持有的检查点)
+    #[arg(long, value_name = "FILE")]
+    seen: Vec<PathBuf>,
+    /// The fence's disk is gone for good (防回退文件确已丢失)
+    #[arg(long)]
+    fence_lost: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `wuku recover`.
+///
+/// # Errors
+/// In words; run again after a crash, it finishes what was begun.
+pub fn run(args: &RecoverArgs, clock: &Clock) -> CliResult {
+    let config = Config::load(&args.config)?;
+    let (new, key, path) = block_on(recover(&config, args, clock))?;
+    let NewLog { origin, old_origin, size, time_s, restored, known } = &new;
+    let draft = format!(
+        "wuku trust add-key --trust {} --key {key} --from-size {size} --close {old_origin}@{time_s} --draft trust.json",
+        config.trust.file.display()
+    );
+    if args.json {
+        println!(
+            "{:#}",
+            json!({
+                "origin": origin.to_string(), "oldOrigin": old_origin.to_string(), "vkey": key, "keyFile": path,
+                "fromSize": size, "oldLogClosedAt": time_s, "restored": restored, "known": known, "next": draft,
+            })
+        );
+    } else {
+        println!("{origin}");
+    }
+    let lost = known.saturating_sub(*restored);
+    eprintln!(
+        "wuku: {origin} goes on from the first {restored} entries of {old_origin}; {lost} entries seen by others are lost"
+    );
+    eprintln!(
+        "wuku: 新日志 {origin} 承接原日志前 {restored} 条；他人见过的 {lost} 条已丢失，其证据凭原检查点仍可核验。"
+    );
+    eprintln!("wuku: next (接下来):");
+    eprintln!("  1. hub.origin_number = {}, keys.log_key_file = {path:?}", origin.number());
+    eprintln!("  2. {draft}");
+    eprintln!(
+        "     then, where the root key is (在根密钥所在处): wuku trust sign --draft trust.json --root-key FILE --out trust.note"
+    );
+    eprintln!("  3. wuku serve");
+    Ok(())
+}
+
+async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResult<(NewLog, String, PathBuf)> {
+    let store = hub::open_store(config, clock)?;
+    let configured = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
+    let old_key = read_key(&config.keys.log_key_file)?;
+    let mut seen = Vec::new();
+    for path in &args.seen {
+        let note = SignedCheckpoint::parse(&read_file(path)?);
+        seen.push(note.map_err(|e| CliError(format!("{}: {e}", path.display())))?);
+    }
+    let next = configured.next().ok_or_else(|| CliError("origins have run out".into()))?;
+    let path = args.new_key.clone().unwrap_or_else(|| numbered(&config.keys.log_key_file, next.number()));
+    let loss = Loss {
+        store: store.as_ref(),
+        fence: &config.fence.path,
+        fence_lost: args.fence_lost,
+        seen: &seen,
+        old_key: old_key.verifier(),
+        configured: &configured,
+    };
+    let new = new_log::<Ed25519>(loss, clock, |origin| keep_key(&path, origin)).await?;
+    let key = read_key(&path)?.verifier().to_string();
+    Ok((new, key, path))
+}
+
+/// The key of the new log: made and kept durably, or the one an earlier run has kept.
+fn keep_key(path: &Path, origin: &Origin) -> Result<LogKey, RecoverFault> {
+    let failed = |e: std::io::Error| RecoverFault::Key(format!("{}: {e}", path.display()));
+    if path.exists() {
+        let key = read_key(path).map_err(|CliError(why)| RecoverFault::Key(why))?;
+        if key.verifier().name() == origin.to_string() {
+            return Ok(key);
+        }
+        return Err(RecoverFault::Key(format!("{} holds the key of {}", path.display(), key.verifier().name())));
+    }
+    let key = LogKey::generate(&origin.to_string(), SuiteName::Ed25519)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
+    file.write_all(key.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    // The name must survive too: a log whose key vanished with the power cannot go on.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(key)
+}
+
+fn read_key(path: &Path) -> CliResult<LogKey> {
+    let wrong = |why: String| CliError(format!("{}: {why}", path.display()));
+    let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(|e| wrong(e.to_string()))?);
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is no key".into()))?;
+    LogKey::parse(text).map_err(|e| wrong(e.to_string()))
+}
+
+fn numbered(path: &Path, number: u64) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_key_is_kept_once_and_found_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = numbered(&folder.path().join("log.key"), 2);
+        assert!(path.ends_with("log.key.2"));
+        let (second, third) = (Origin::parse("hub/wuku/2").unwrap(), Origin::parse("hub/wuku/3").unwrap());
+        let made = keep_key(&path, &second).unwrap();
+        assert_eq!(keep_key(&path, &second).unwrap().verifier(), made.verifier());
+        assert!(matches!(keep_key(&path, &third), Err(RecoverFault::Key(_))));
+    }
+}

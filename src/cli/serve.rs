@@ -1,0 +1,161 @@
+//! `wuku serve`: check the configuration, open the hub, listen, answer, drain.
+use super::{CliError, CliResult, block_on, hub};
+use crate::clock::Clock;
+use crate::config::{Config, Stage};
+use crate::edge::catalogue_service::CatalogueRpc;
+use crate::edge::exchange_service::ExchangeRpc;
+use crate::edge::licence_service::LicenceRpc;
+use crate::edge::listener::Listener;
+use crate::edge::receipt_service::{Papers, ReceiptRpc};
+use crate::edge::trust::{TrustStore, read_file};
+use crate::edge::{self, admin};
+use crate::exchange::Exchange;
+use crate::log::Ed25519;
+use crate::receipt::publisher::Publisher;
+use crate::telemetry::{self, Metrics};
+use crate::wire::DESCRIPTORS;
+use crate::wire::proto::catalogue::v1::catalogue_service_server::CatalogueServiceServer;
+use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeServiceServer;
+use crate::wire::proto::licence::v1::licence_service_server::LicenceServiceServer;
+use crate::wire::proto::receipt::v1::receipt_service_server::ReceiptServiceServer;
+use bytes::Bytes;
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tonic::service::Routes;
+
+/// Arguments of `wuku serve`.
+#[derive(Args, Debug)]
+pub struct ServeArgs {
+    /// The configuration file (配置文件)
+    #[arg(long, default_value = "/etc/wuku/wuku.toml")]
+    config: PathBuf,
+    /// Print the addresses as one JSON line on standard output once it answers
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `wuku serve`.
+///
+/// # Errors
+/// Anything wrong before it answers; recording that stopped for good while it did.
+pub fn run(args: &ServeArgs, clock: &Clock) -> CliResult {
+    let config = Config::load(&args.config)?;
+    telemetry::start(&config.logging).map_err(CliError)?;
+    if let Err(faults) = config.check(clock, Stage::Serve) {
+        let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        return Err(CliError(format!("the configuration is not whole:\n{}", all.join("\n"))));
+    }
+    block_on(serve(config, clock.clone(), args.json))
+}
+
+async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
+    let metrics = Metrics::new();
+    let store = hub::open_store(&config, &clock)?;
+    let exchange = hub::open(&config, store, &clock, &metrics).await?;
+    let trust = TrustStore::open((&config.listen).into(), clock.clone())?;
+    let address = config.address().ok_or_else(|| CliError("listen.address".into()))?;
+    let listener =
+        Listener::bind(address, &config.hub.name, trust.clone(), (&config.listen).into(), metrics.clone()).await?;
+    let admin_address = config.admin_address().ok_or_else(|| CliError("listen.admin_address".into()))?;
+    let admin_listener = tokio::net::TcpListener::bind(admin_address).await?;
+    let (grpc, http) = (listener.local_address()?, admin_listener.local_addr()?);
+    let stopping = Arc::new(tokio::sync::watch::channel(false).0);
+    let fresh = Duration::from_millis(config.listen.reload_check_ms);
+    tokio::spawn(trust.keep_fresh(fresh, metrics.clone()));
+    tokio::spawn(keep_issuers_fresh(config.clone(), exchange.clone(), fresh));
+    tokio::spawn(admin::serve(admin_listener, metrics.clone(), not_ready(&exchange), asked_to_stop(stopping.clone())));
+    tokio::spawn(sum_up(exchange.clone(), metrics.clone()));
+    tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone()));
+    if json {
+        println!("{}", serde_json::json!({ "address": grpc.to_string(), "adminAddress": http.to_string() }));
+    }
+    tracing::info!(%grpc, admin = %http, hub = config.hub.name, "answering");
+    let routes = routes(&config, &exchange).await?;
+    let parts = (&config.listen, &config.limits, &metrics);
+    edge::serve(listener, routes, parts, asked_to_stop(stopping.clone())).await?;
+    match exchange.recorder.ledger().stopped().borrow().as_ref() {
+        Some(why) => Err(CliError(format!("recording has stopped: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// Every service, with its message sizes bounded both ways.
+async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<ExchangeServiceServer<ExchangeRpc>>().await;
+    let reflection =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(DESCRIPTORS);
+    let (take, give) = (config.limits.message_bytes_max, config.limits.reply_bytes_max);
+    let mut routes = Routes::builder();
+    routes.add_service(health_service);
+    routes.add_service(reflection().build_v1()?);
+    routes.add_service(reflection().build_v1alpha()?);
+    let service = ExchangeServiceServer::new(ExchangeRpc::new(exchange.clone()));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let service = LicenceServiceServer::new(LicenceRpc::new(exchange.clone()));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let service = CatalogueServiceServer::new(CatalogueRpc::new(exchange.clone()));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let publisher =
+        Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);
+    let trust_note = read_file(&config.trust.file).ok().map(Bytes::from);
+    let service =
+        ReceiptServiceServer::new(ReceiptRpc::<Ed25519>::new(exchange.clone(), Papers { publisher, trust_note }));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    Ok(routes.routes())
+}
+
+/// Why the hub would not answer now.
+fn not_ready(exchange: &Arc<Exchange>) -> admin::NotReady {
+    let stopped = exchange.recorder.ledger().stopped();
+    Arc::new(move || stopped.borrow().iter().map(|why| format!("recording has stopped: {why}")).collect())
+}
+
+async fn asked_to_stop(stopping: Arc<tokio::sync::watch::Sender<bool>>) {
+    let mut asked = stopping.subscribe();
+    // The sender lives as long as this future.
+    let _ = asked.wait_for(|stop| *stop).await;
+}
+
+/// Once a minute: what stopped each caller, and all strangers together, as one statement each.
+async fn sum_up(exchange: Arc<Exchange>, metrics: Metrics) {
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        if let Err(failure) = exchange.sum_up(&metrics.failed_handshakes()).await {
+            tracing::warn!(%failure, "the minute's summary was not recorded; it goes into the next");
+        }
+    }
+}
+
+/// SIGTERM, SIGINT, or recording that stopped for good.
+async fn stop_on_signal(exchange: Arc<Exchange>, stopping: Arc<tokio::sync::watch::Sender<bool>>) {
+    let mut stopped = exchange.recorder.ledger().stopped();
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = stopped.wait_for(Option::is_some) => {}
+    }
+    stopping.send_replace(true);
+}
+
+/// Issuer CAs and revocation lists are taken over while the hub runs; unreadable ones leave the old in force.
+async fn keep_issuers_fresh(config: Config, exchange: Arc<Exchange>, every: Duration) {
+    let mut tick = tokio::time::interval(every);
+    loop {
+        tick.tick().await;
+        match hub::issuer_trust(&config, &exchange.log_keys) {
+            Ok(trust) => exchange.issuers.store(Arc::new(trust)),
+            Err(CliError(why)) => {
+                tracing::error!(why, "issuer certificates cannot be read; the old ones stay in force")
+            }
+        }
+    }
+}

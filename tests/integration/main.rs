@@ -1,0 +1,15 @@
+//! The real binary over real mutual TLS: does a hub keep its promises?
+//!
+//! Every test starts a hub of its own in a temporary folder. When it ends, the harness stops the hub, demands a clean exit and
+//! re-verifies the whole log, with every receipt the test was given ([`audit`]).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod audit; // the whole log once more, after every test
+mod client; // one calling system: its questions, its changes, its proofs
+mod harness; // certificates, configuration, the process
+mod world; // who there is, what they may, one licence type
+
+mod access; // who may ask what: roles, grants, certificates, limits of the edge
+mod interop; // a client and a verifier that are not ours
+mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
+mod questions; // outcomes, refusals, the two times, request ids, masking, evidence
