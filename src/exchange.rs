@@ -9,6 +9,8 @@ mod order;
 mod refusal;
 mod seen;
 mod summary;
+#[cfg(test)]
+pub(crate) mod test_house;
 
 pub use order::Order;
 

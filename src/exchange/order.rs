@@ -1,7 +1,7 @@
 //! Every change the hub can make, and which check of the library each goes through.
 use super::Exchange;
 use crate::failure::Failure;
-
+use crate::intake;
 use crate::library::record::View;
 use crate::library::transition::{Ordered, Transition};
 use crate::library::{catalogue, licence};
@@ -23,6 +23,7 @@ pub enum Order<'a> {
     ApplyGrant(&'a c::ApplyGrantRequest),
     DecideGrant(&'a c::DecideGrantRequest),
     WithdrawGrant(&'a c::WithdrawGrantRequest),
+    Import(&'a intake::Step<'a>),
 }
 
 impl Exchange {
@@ -47,6 +48,7 @@ impl Exchange {
             Order::ApplyGrant(r) => catalogue::apply(view, permit, r, ordered).await.map(|(transition, _)| transition),
             Order::DecideGrant(r) => catalogue::decide(view, permit, r, ordered).await,
             Order::WithdrawGrant(r) => catalogue::withdraw(view, permit, r, ordered).await,
+            Order::Import(step) => intake::check(view, permit, step, ordered).await,
         }
     }
 }

@@ -49,6 +49,18 @@ impl Ordered {
         Transition { finding, mutations }
     }
 
+    /// The transition of one step of an import: `change` says how many rows and which root, `records` only what is named one by one.
+    /// The rows were judged by the schema gate when the file was checked and again in the step; each is written on the condition
+    /// that its record is as it was then.
+    pub(crate) fn import_step(
+        &self,
+        mutations: Mutations,
+        change: Change,
+        records: Vec<crate::wire::proto::receipt::v1::RecordVersion>,
+    ) -> Transition {
+        Transition { finding: Verified::new(self.finding(Answer::Change(change), None, records)), mutations }
+    }
+
     /// What is said of a change that took effect.
     pub(super) fn finding(
         &self,

@@ -1,0 +1,182 @@
+//! What one change of an import writes: a chunk of rows with the state that says so, or a release.
+//!
+//! The statement of a chunk names no rows one by one: two hundred record versions would make every import statement twenty
+//! kilobytes that nobody reads. It carries an RFC 9162 root instead, over the chunk's rows **in the order of their index keys**, so
+//! that whoever has the store can gather the rows stamped with the entry's index, sort them and compute the root again.
+use super::manifest::resource_of;
+use super::state::{Import, ImportId, Stored};
+use super::validate::Plan;
+use crate::failure::{Failure, Reason};
+use crate::library::catalogue::put_row;
+use crate::library::day;
+use crate::library::question::Subject;
+use crate::library::record::{LinkKind, Row, View};
+use crate::library::schema::Library;
+use crate::library::transition::{Ordered, Transition};
+use crate::log::merkle::leaf_hash;
+use crate::log::{Ed25519, Frontier, Hash};
+use crate::policy::Permit;
+use crate::receipt::recorder::Mutations;
+use crate::store::key_space::{self, IndexKey};
+use crate::store::{Check, Key};
+use crate::wire::proto::exchange::v1::{Change, ChangedRecord};
+use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
+use crate::wire::proto::receipt::v1::RecordVersion;
+use bytes::Bytes;
+
+/// One change of an import.
+pub struct Step<'a>(pub(super) Kind<'a>);
+
+pub(super) enum Kind<'a> {
+    /// Rows take effect.
+    Chunk(Chunk<'a>),
+    /// A held import goes on.
+    Release(ImportId),
+    /// Nothing new: asks for the answer kept under the request id.
+    Recall,
+}
+
+/// Rows that take effect together with the state that says so.
+pub(super) struct Chunk<'a> {
+    pub(super) import: &'a Import,
+    pub(super) plan: &'a Plan,
+    /// In the order of their index keys.
+    pub(super) rows: &'a [Planned],
+    /// Rows of the file found unfit only now.
+    pub(super) aside: &'a [(Key, Bytes)],
+    /// The state after the chunk.
+    pub(super) after: &'a Stored,
+}
+
+/// The next version of a record, decided on the version before it.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) index_key: IndexKey,
+    pub(super) row: Row,
+    /// The newest version when it was compared; 0 for none.
+    pub(super) previous: u64,
+    /// Credit records: whom they are about.
+    pub(super) holder: Option<Subject>,
+    /// Features: the cells of the index of places.
+    pub(super) cells: Vec<u64>,
+}
+
+impl Planned {
+    /// Rows it writes or removes.
+    pub(super) fn mutations(&self) -> usize {
+        3 + usize::from(self.holder.is_some()) + self.cells.len()
+    }
+
+    /// About the bytes it takes in a batch.
+    pub(super) fn bytes(&self) -> usize {
+        self.row.body.len() + 512 + self.cells.len() * 32
+    }
+}
+
+/// Checks one step of an import whole.
+///
+/// # Errors
+/// [`Reason::NotLeadSource`], [`Reason::ResourceUnknown`], [`Reason::TransitionNotAllowed`], [`Reason::TargetUnknown`],
+/// [`Reason::RoleNotAllowed`] for a release by who imported.
+pub async fn check(view: &View, permit: &Permit, step: &Step<'_>, ordered: &Ordered) -> Result<Transition, Failure> {
+    match &step.0 {
+        Kind::Chunk(chunk) => check_chunk(view, permit, chunk, ordered).await,
+        Kind::Release(id) => check_release(view, permit, *id, ordered).await,
+        Kind::Recall => Err(Failure::new(Reason::TransitionNotAllowed)),
+    }
+}
+
+async fn check_chunk(
+    view: &View,
+    permit: &Permit,
+    chunk: &Chunk<'_>,
+    ordered: &Ordered,
+) -> Result<Transition, Failure> {
+    let import = chunk.import;
+    if import.phase() != ImportPhase::Applying {
+        return Err(Failure::new(Reason::TransitionNotAllowed));
+    }
+    let mut resource = resource_of(view, &import.manifest.resource).await?;
+    if permit.system().uri != import.manifest.system || permit.system().department != resource.source_department {
+        return Err(Failure::new(Reason::NotLeadSource));
+    }
+    let library = chunk.plan.library;
+    let from = view.index_key(Library::Resource, "resource", &resource.code);
+    let next_resource = key_space::record_row(Library::Resource.number(), &from, resource.version.saturating_add(1));
+    // Who the lead source is was read in this view; it must still be so at the commit.
+    let mut mutations = Mutations { checks: vec![Check::Absent(next_resource)], ..Mutations::default() };
+    let mut leaves: Vec<Hash> = Vec::with_capacity(chunk.rows.len());
+    for planned in chunk.rows {
+        let mut links = Vec::with_capacity(2);
+        if planned.row.removed {
+            // The link says what the resource holds now. Other links stay: a question about an earlier day needs them.
+            let link = key_space::link(LinkKind::Resource as u8, &from.0, library.number(), &planned.index_key.0);
+            mutations.deletes.push(link);
+        } else {
+            links.push((LinkKind::Resource, from));
+        }
+        if let Some(holder) = &planned.holder {
+            links.push((LinkKind::Holder, view.index_key(library, &holder.code_type, &holder.code)));
+        }
+        let write = view.write(library, &planned.row, planned.previous, &links)?;
+        leaves.push(row_leaf(&write.record));
+        mutations.checks.extend(write.checks);
+        mutations.puts.extend(write.puts);
+        mutations.stamped.extend(write.stamped);
+        let cells = planned.cells.iter().map(|cell| (key_space::cell(*cell, &planned.index_key), Bytes::new()));
+        mutations.puts.extend(cells);
+    }
+    mutations.puts.extend(chunk.aside.iter().cloned());
+    let mut change = Change { rows: leaves.len() as u64, rows_root: rows_root(&leaves), ..Change::default() };
+    let mut records = Vec::new();
+    if chunk.after.phase() == ImportPhase::Done && import.manifest.scope() == ImportScope::Snapshot {
+        // Complete as of the day the source speaks of, known only now that the last row is in.
+        let said = day::of_ms(import.manifest.source_time_ms).min(view.today());
+        let before = resource.last_complete_load.as_ref().and_then(day::from_proto);
+        resource.last_complete_load = Some(day::to_proto(before.map_or(said, |before| before.max(said))));
+        let previous = std::mem::take(&mut resource.version);
+        let code = resource.code.clone();
+        let write = put_row(view, Library::Resource, "resource", &code, &resource, previous, &[]).await?;
+        change.records.push(ChangedRecord { library: write.record.library, name: code, version: write.record.version });
+        records.push(write.record);
+        mutations.puts.extend(write.puts);
+        mutations.stamped.extend(write.stamped);
+    }
+    let (moved, state) = import.moved_to(view.vault(), chunk.after)?;
+    mutations.checks.push(moved);
+    mutations.puts.push(state);
+    Ok(ordered.import_step(mutations, change, records))
+}
+
+/// A held import goes on when a second person says so.
+async fn check_release(view: &View, permit: &Permit, id: ImportId, ordered: &Ordered) -> Result<Transition, Failure> {
+    let import = Import::load(view.snapshot().as_ref(), view.vault(), id).await?;
+    let import = import.ok_or(Failure::new(Reason::TargetUnknown))?;
+    if import.phase() != ImportPhase::Held {
+        return Err(Failure::new(Reason::TransitionNotAllowed));
+    }
+    if permit.system().uri == import.stored.caller_uri {
+        return Err(Failure::new(Reason::RoleNotAllowed).because("who imported may not release"));
+    }
+    let mut after = import.stored.clone();
+    after.set_phase(ImportPhase::Applying);
+    after.released_by = permit.system().uri.clone();
+    after.reason = String::new();
+    let (check, row) = import.moved_to(view.vault(), &after)?;
+    let mutations = Mutations { checks: vec![check], puts: vec![row], ..Mutations::default() };
+    let version = import.version.saturating_add(1);
+    let released = ChangedRecord { library: u32::from(Library::Import.number()), name: id.to_string(), version };
+    Ok(ordered.import_step(mutations, Change { records: vec![released], ..Change::default() }, Vec::new()))
+}
+
+/// Leaf of a row: `H(0x00 ‖ library u16 ‖ index key[16] ‖ version u64 ‖ H(row plaintext))`.
+pub(super) fn row_leaf(record: &RecordVersion) -> Hash {
+    let library = u16::try_from(record.library).unwrap_or(u16::MAX).to_be_bytes();
+    let version = record.version.to_be_bytes();
+    leaf_hash::<Ed25519>(&[&library, record.index_key.as_ref(), &version, record.digest.as_ref()].concat())
+}
+
+/// RFC 9162 root over leaves.
+pub(super) fn rows_root(leaves: &[Hash]) -> Bytes {
+    Bytes::copy_from_slice(&Frontier::<Ed25519>::new().append(leaves).into_frontier().root())
+}
