@@ -1,4 +1,5 @@
 //! One file per subcommand. Data goes to standard output, everything else to standard error.
+pub mod answer; // from a reply to what is printed
 pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
 pub mod connection; // what every command that talks to a hub shares
@@ -8,10 +9,12 @@ pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
+pub mod lookup; // every kind of question
 pub mod recover; // a new log after a loss
 pub mod serve; // answers until it is told to stop
 pub mod sign; // what a department does with its own key
 pub mod trust; // the list of log keys, and its signature
+pub mod words; // answers for a person at a desk
 
 use crate::clock::Clock;
 use clap::{Parser, Subcommand};
@@ -35,6 +38,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Say what a reason means and what to do about it (解释错误原因)
     Explain(explain::ExplainArgs),
+    /// Ask the hub: a record, a match, a fact, a holder, a place (查询)
+    Lookup(lookup::LookupArgs),
     /// Check evidence offline against a trust file (离线核验证据)
     Verify(crate::receipt::report::VerifyArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
@@ -58,6 +63,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => said(serve::run(&args, &clock)),
         Command::Check(args) => check::run(&args, &clock),
         Command::Explain(args) => explain::run(&args),
+        Command::Lookup(args) => connection::run(lookup::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Demo(args) => said(demo::run(&args, &clock)),

@@ -220,7 +220,7 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Seconds, in the largest two units.
-fn age(seconds: u64) -> String {
+pub(crate) fn age(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
