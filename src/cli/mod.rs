@@ -9,7 +9,9 @@ pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
+pub mod licence; // what an issuing authority does
 pub mod lookup; // every kind of question
+pub mod message; // any message from JSON or TOML
 pub mod recover; // a new log after a loss
 pub mod serve; // answers until it is told to stop
 pub mod sign; // what a department does with its own key
@@ -38,6 +40,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Say what a reason means and what to do about it (解释错误原因)
     Explain(explain::ExplainArgs),
+    /// Issue and change licences, with the department's own key (签发与变更证照)
+    Licence(licence::LicenceArgs),
     /// Ask the hub: a record, a match, a fact, a holder, a place (查询)
     Lookup(lookup::LookupArgs),
     /// Check evidence offline against a trust file (离线核验证据)
@@ -63,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => said(serve::run(&args, &clock)),
         Command::Check(args) => check::run(&args, &clock),
         Command::Explain(args) => explain::run(&args),
+        Command::Licence(args) => connection::run(licence::run(&args, &clock)),
         Command::Lookup(args) => connection::run(lookup::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
