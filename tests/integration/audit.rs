@@ -1,19 +1,22 @@
 //! After every test: the log is whole, it is the one the fence saw, and everything the hub ever said stands in it.
 use crate::harness::Hub;
+use prost::Message;
+use std::collections::HashSet;
 use std::sync::Arc;
 use wuku::clock::Clock;
 use wuku::log::checkpoint::SignedCheckpoint;
 use wuku::log::entry::{commitment, statement_entry};
 use wuku::log::merkle::{empty_root, leaf_hash};
 use wuku::log::{Checkpoint, Ed25519, Entry, Frontier, Hash};
-use wuku::receipt::head;
 use wuku::receipt::recorder::KeptStatement;
 use wuku::receipt::statement::{self, PAYLOAD_NAME};
 use wuku::receipt::verify::{Options, verify_message};
+use wuku::receipt::{Outcome, head};
 use wuku::store::fence::Fence;
 use wuku::store::rocks::{Rocks, RocksSettings};
 use wuku::store::vault::{Kek, Vault};
 use wuku::store::{Direction, Snapshot, Store, key_space};
+use wuku::wire::proto::exchange::v1::ChangeQuestion;
 
 /// A stopped hub's data folder, opened.
 pub struct Opened {
@@ -61,21 +64,27 @@ pub async fn whole(hub: &Hub) {
     assert!(fence.size <= head.size, "the fence is ahead of the log");
     assert_eq!(fence.root, roots[usize::try_from(fence.size).unwrap()], "the fence has seen another log");
     let mut last_s = 0;
+    let mut changes = HashSet::new();
     for (index, bytes) in entries.iter().enumerate() {
         let entry = Entry::parse(bytes).unwrap();
         assert!(entry.time_s() >= last_s, "time went down at entry {index}");
         last_s = entry.time_s();
-        statement_of(&opened, index as u64, &entry).await;
+        if let Some(change) = statement_of(&opened, index as u64, &entry).await {
+            assert!(changes.insert(change.clone()), "a change stands in the log twice: {change:?}");
+        }
     }
     for evidence in hub.proofs.lock().unwrap().iter() {
         still_good(hub, evidence, &entries, &roots);
     }
 }
 
-/// The kept statement of an entry opens under it and is canonical.
-async fn statement_of(opened: &Opened, index: u64, entry: &Entry) {
+/// The kept statement of an entry opens under it and is canonical. Gives caller and request id of a change that took effect.
+async fn statement_of(opened: &Opened, index: u64, entry: &Entry) -> Option<(String, String)> {
     match entry {
-        Entry::Public { event, .. } => _ = statement::parse_public(event).unwrap(),
+        Entry::Public { event, .. } => {
+            statement::parse_public(event).unwrap();
+            None
+        }
         Entry::Statement { commitment: stored, .. } => {
             let row = opened.snapshot.get(&key_space::statement_row(index)).await.unwrap().unwrap();
             let kept = KeptStatement::open(&opened.vault, stored, &row.body).unwrap();
@@ -88,6 +97,11 @@ async fn statement_of(opened: &Opened, index: u64, entry: &Entry) {
             let statement = statement::parse(&kept.statement).unwrap();
             assert_eq!(statement.payload_name, PAYLOAD_NAME);
             assert!(statement.position <= index);
+            if statement.outcome() != Outcome::Done {
+                return None;
+            }
+            let asked = ChangeQuestion::decode(kept.question).unwrap();
+            (!asked.request_id.is_empty()).then_some((statement.caller, asked.request_id))
         }
     }
 }

@@ -8,7 +8,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::Status;
-use wuku::cli::dev_certs::{DevDepartment, Pair};
+use wuku::cli::dev_certs::{DevCerts, DevDepartment, Pair};
 use wuku::config::Config;
 use wuku::library::codes::Uscc;
 use wuku::wire::proto::catalogue::v1::{
@@ -371,16 +371,9 @@ impl Hub {
         signature(&self.certs.issuer(&by.uscc()), label, bytes)
     }
 
-    /// A request to issue what was prepared, signed by its authority.
+    /// As [`issuing`].
     pub fn issuing(&self, prepared: &PreparedLicence) -> IssueLicenceRequest {
-        IssueLicenceRequest {
-            request_id: request_id(),
-            content: prepared.content.clone(),
-            ticket: prepared.ticket.clone(),
-            signature: Some(self.signed(&MARKET, "licence", &prepared.content)),
-            purpose: Some(handling()),
-            ..IssueLicenceRequest::default()
-        }
+        issuing(&self.certs, prepared)
     }
 
     /// Prepares, signs and issues a licence; gives its identifier.
@@ -391,21 +384,38 @@ impl Hub {
         prepared.licence_id
     }
 
-    /// A request to carry out an order, signed by the licence's authority.
+    /// As [`ordering`].
     pub fn ordering(&self, order: &LicenceOrder) -> ChangeLicenceRequest {
-        let order = Bytes::from(order.encode_to_vec());
-        ChangeLicenceRequest {
-            request_id: request_id(),
-            signature: Some(self.signed(&MARKET, "order", &order)),
-            order,
-            purpose: Some(handling()),
-            ..ChangeLicenceRequest::default()
-        }
+        ordering(&self.certs, order)
     }
 
     /// Carries out an order.
     pub async fn order(&self, licence_id: &str, action: OrderAction) -> Proved {
         self.caller(REGISTRY).change(self.ordering(&order(licence_id, action))).await.unwrap()
+    }
+}
+
+/// A request to issue what was prepared, signed by its authority.
+pub fn issuing(certs: &DevCerts, prepared: &PreparedLicence) -> IssueLicenceRequest {
+    IssueLicenceRequest {
+        request_id: request_id(),
+        content: prepared.content.clone(),
+        ticket: prepared.ticket.clone(),
+        signature: Some(signature(&certs.issuer(&MARKET.uscc()), "licence", &prepared.content)),
+        purpose: Some(handling()),
+        ..IssueLicenceRequest::default()
+    }
+}
+
+/// A request to carry out an order, signed by the licence's authority.
+pub fn ordering(certs: &DevCerts, order: &LicenceOrder) -> ChangeLicenceRequest {
+    let order = Bytes::from(order.encode_to_vec());
+    ChangeLicenceRequest {
+        request_id: request_id(),
+        signature: Some(signature(&certs.issuer(&MARKET.uscc()), "order", &order)),
+        order,
+        purpose: Some(handling()),
+        ..ChangeLicenceRequest::default()
     }
 }
 

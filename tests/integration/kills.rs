@@ -1,0 +1,367 @@
+//! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
+//!
+//! Ten kills here; `WUKU_KILLS=100` (`make kills`) for the long form. `WUKU_SEED` repeats a run's choices, though never its timing.
+use crate::client::{Caller, Proved, administration, licence, request_id};
+use crate::harness::Hub;
+use crate::world::{CONSOLE, FOOD, FOOD_FIELDS, REGISTRY, WINDOW, draft, full_grant, issuing, order, ordering};
+use prost::Message;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tonic::Status;
+use tonic_types::StatusExt;
+use wuku::cli::dev_certs::DevCerts;
+use wuku::failure::{Fault, Reason};
+use wuku::receipt::Outcome;
+use wuku::wire::proto::catalogue::v1::{
+    ApplyGrantRequest, DecideGrantRequest, Grant, GrantState, ListGrantsRequest, WithdrawGrantRequest,
+};
+use wuku::wire::proto::exchange::v1::LookUpRequest;
+use wuku::wire::proto::library::v1::LicenceState;
+use wuku::wire::proto::licence::v1::{ChangeLicenceRequest, IssueLicenceRequest, OrderAction};
+
+const KILLS: u32 = 10;
+const CLERKS: u64 = 4;
+
+/// When a clerk tells the oracle that a change was acknowledged.
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    /// As a caller may: when the acknowledgement is there.
+    WhenAcknowledged,
+    /// What a hub would do that acknowledges before it commits.
+    WhenSent,
+}
+
+/// A change as it was sent, to be sent again.
+#[derive(Clone)]
+enum Sent {
+    Issue(IssueLicenceRequest),
+    Order(ChangeLicenceRequest),
+    Apply(ApplyGrantRequest),
+    Decide(DecideGrantRequest),
+    Withdraw(WithdrawGrantRequest),
+    Ask(LookUpRequest),
+}
+
+/// What must be so of a licence or grant: what was acknowledged, unless what was sent after it took effect too.
+#[derive(Clone, Copy)]
+struct Expected<T> {
+    acknowledged: Option<T>,
+    sent: Option<T>,
+}
+
+/// Everything the clerks were told, held against the hub after each kill.
+#[derive(Default)]
+struct Oracle {
+    licences: BTreeMap<String, Expected<LicenceState>>,
+    grants: BTreeMap<String, Expected<GrantState>>,
+    /// Of this round: what was sent, by whom, and the acknowledgement if it came.
+    changes: Vec<(Sent, Option<Proved>)>,
+    acknowledged: usize,
+    surprises: Vec<String>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_killed() {
+    let kills = std::env::var("WUKU_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let mut rng = Rng::seeded();
+    let mut hub = Hub::new().await;
+    hub.grant_food().await;
+    let oracle = Arc::new(Mutex::new(Oracle::default()));
+    for kill in 0..kills {
+        let ms = rng.between(20, 500);
+        round(&mut hub, &oracle, Told::WhenAcknowledged, &mut rng, ms).await;
+        let problems = held(&hub, &oracle).await;
+        assert!(problems.is_empty(), "kill {kill} after {ms} ms: {problems:#?}");
+    }
+    let acknowledged = oracle.lock().unwrap().acknowledged;
+    eprintln!(
+        "{kills} kills, {acknowledged} changes acknowledged, {} pieces of evidence",
+        hub.proofs.lock().unwrap().len()
+    );
+    assert!(acknowledged as u64 > u64::from(kills), "the load does not load");
+    hub.end().await; // every entry once, every evidence of every round still good
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_oracle_catches_a_hub_that_acknowledges_before_it_commits() {
+    let mut rng = Rng::seeded();
+    let mut hub = Hub::new().await;
+    hub.grant_food().await;
+    let oracle = Arc::new(Mutex::new(Oracle::default()));
+    for _ in 0..50 {
+        let ms = rng.between(20, 120);
+        round(&mut hub, &oracle, Told::WhenSent, &mut rng, ms).await;
+        let problems = lost(&hub, &oracle).await;
+        if !problems.is_empty() {
+            return hub.end().await;
+        }
+    }
+    panic!("fifty kills, and no change that was only sent was missed: the oracle does not look");
+}
+
+/// Load, a kill after so many milliseconds, and the hub started again.
+async fn round(hub: &mut Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut Rng, ms: u64) {
+    oracle.lock().unwrap().changes.clear();
+    let clerks = (0..CLERKS).map(|_| {
+        let clerk = Clerk {
+            registry: hub.caller(REGISTRY),
+            window: hub.caller(WINDOW),
+            console: hub.caller(CONSOLE),
+            certs: hub.certs.clone(),
+            oracle: oracle.clone(),
+            told,
+            rng: Rng(rng.next()),
+            mine: Vec::new(),
+        };
+        tokio::spawn(clerk.work())
+    });
+    let clerks: Vec<_> = clerks.collect();
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+    hub.kill();
+    for clerk in clerks {
+        clerk.await.unwrap();
+    }
+    hub.start();
+}
+
+/// Everything the oracle holds against the hub.
+async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
+    let mut problems = lost(hub, oracle).await;
+    problems.append(&mut oracle.lock().unwrap().surprises);
+    let changes = oracle.lock().unwrap().changes.clone();
+    let (registry, window, console) = (hub.caller(REGISTRY), hub.caller(WINDOW), hub.caller(CONSOLE));
+    let callers = [&registry, &window, &console];
+    for (sent, acknowledged) in changes {
+        let (first, again) = (sent.send(callers).await, sent.send(callers).await);
+        let (Ok(first), Ok(again)) = (first, again) else {
+            problems.push(format!("{} cannot be sent again", sent.name()));
+            continue;
+        };
+        let same = |a: &Proved, b: &Proved| {
+            (a.receipt().leaf_index, &a.evidence.payload) == (b.receipt().leaf_index, &b.evidence.payload)
+        };
+        if !same(&first, &again) || acknowledged.as_ref().is_some_and(|told| !same(told, &first)) {
+            problems.push(format!("{} was done twice", sent.name()));
+        }
+    }
+    // What was sent and not acknowledged has been sent again: now it is so.
+    let mut oracle = oracle.lock().unwrap();
+    oracle.licences.values_mut().for_each(Expected::settle);
+    oracle.grants.values_mut().for_each(Expected::settle);
+    problems
+}
+
+/// What was acknowledged and is not there, looked at before anything is sent again.
+async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
+    let (licences, grants) = {
+        let oracle = oracle.lock().unwrap();
+        (oracle.licences.clone(), oracle.grants.clone())
+    };
+    let mut problems = Vec::new();
+    let window = hub.caller(WINDOW);
+    let ids: Vec<&String> = licences.keys().collect();
+    for some in ids.chunks(200) {
+        let questions: Vec<_> = some.iter().map(|id| licence(id, &[])).collect();
+        for (id, answer) in some.iter().zip(window.batch(&questions).await.unwrap()) {
+            let seen = match answer.outcome() {
+                Outcome::Found => Some(answer.record().licence.as_ref().unwrap().state()),
+                Outcome::Absent => None,
+                other => panic!("{other:?}"),
+            };
+            problems.extend(licences[*id].judge(seen, id));
+        }
+    }
+    let mut page = ListGrantsRequest { resource: FOOD.into(), page_size: 200, ..ListGrantsRequest::default() };
+    let mut states = BTreeMap::new();
+    loop {
+        let response = hub.caller(CONSOLE).catalogue().list_grants(page.clone()).await.unwrap().into_inner();
+        states.extend(response.grants.iter().map(|g| (g.id.clone(), g.state())));
+        if response.next_page_token.is_empty() {
+            break;
+        }
+        page.page_token = response.next_page_token;
+    }
+    for (id, expected) in &grants {
+        problems.extend(expected.judge(states.get(id).copied(), id));
+    }
+    problems
+}
+
+impl<T: Copy + PartialEq + std::fmt::Debug> Expected<T> {
+    fn judge(&self, seen: Option<T>, id: &str) -> Option<String> {
+        let good = seen == self.acknowledged || (self.sent.is_some() && seen == self.sent);
+        (!good).then(|| format!("lost: {id} was acknowledged as {:?} and is {seen:?}", self.acknowledged))
+    }
+
+    fn settle(&mut self) {
+        self.acknowledged = self.sent.take().or(self.acknowledged);
+    }
+}
+
+impl Sent {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Issue(_) => "an issue",
+            Self::Order(_) => "an order",
+            Self::Apply(_) => "an application",
+            Self::Decide(_) => "a decision",
+            Self::Withdraw(_) => "a withdrawal",
+            Self::Ask(_) => "a question",
+        }
+    }
+
+    async fn send(&self, [registry, window, console]: [&Caller; 3]) -> Result<Proved, Status> {
+        match self.clone() {
+            Self::Issue(request) => registry.issue(request).await,
+            Self::Order(request) => registry.change(request).await,
+            Self::Apply(request) => window.catalogue().apply_grant(request).await.map(|r| window.got(r.into_inner())),
+            Self::Decide(request) => {
+                console.catalogue().decide_grant(request).await.map(|r| console.got(r.into_inner()))
+            }
+            Self::Withdraw(request) => {
+                window.catalogue().withdraw_grant(request).await.map(|r| window.got(r.into_inner()))
+            }
+            Self::Ask(request) => window.exchange().look_up(request).await.map(|r| window.got(r.into_inner())),
+        }
+    }
+}
+
+/// One source of load: works until the connection is gone.
+struct Clerk {
+    registry: Caller,
+    window: Caller,
+    console: Caller,
+    certs: DevCerts,
+    oracle: Arc<Mutex<Oracle>>,
+    told: Told,
+    rng: Rng,
+    mine: Vec<String>,
+}
+
+impl Clerk {
+    async fn work(mut self) {
+        loop {
+            let done = match self.rng.between(0, 6) {
+                0 | 1 => self.issue().await,
+                2 => self.revoke().await,
+                3 => self.grants().await,
+                _ => self.ask().await,
+            };
+            let Err(status) = done else { continue };
+            match status.get_details_error_info().and_then(|info| Reason::from_name(&info.reason)) {
+                None => return, // the connection is gone, and the hub with it
+                Some(reason) if reason.fault() == Fault::Busy => tokio::time::sleep(Duration::from_millis(20)).await,
+                Some(reason) => return self.oracle.lock().unwrap().surprises.push(format!("{reason:?}")),
+            }
+        }
+    }
+
+    /// Sends a change; `note` tells the oracle of the state it leads to.
+    async fn change<T: Copy>(
+        &self,
+        sent: Sent,
+        id: &str,
+        state: T,
+        table: impl Fn(&mut Oracle) -> &mut BTreeMap<String, Expected<T>>,
+    ) -> Result<(), Status> {
+        let at = {
+            let mut oracle = self.oracle.lock().unwrap();
+            let expected =
+                table(&mut oracle).entry(id.to_owned()).or_insert(Expected { acknowledged: None, sent: None });
+            match self.told {
+                Told::WhenAcknowledged => expected.sent = Some(state),
+                Told::WhenSent => expected.acknowledged = Some(state),
+            }
+            oracle.changes.push((sent.clone(), None));
+            oracle.changes.len() - 1
+        };
+        let proved = sent.send([&self.registry, &self.window, &self.console]).await?;
+        let mut oracle = self.oracle.lock().unwrap();
+        table(&mut oracle).insert(id.to_owned(), Expected { acknowledged: Some(state), sent: None });
+        oracle.changes[at].1 = Some(proved);
+        oracle.acknowledged += 1;
+        Ok(())
+    }
+
+    async fn issue(&mut self) -> Result<(), Status> {
+        let prepared = self.registry.prepare(draft()).await?;
+        let sent = Sent::Issue(issuing(&self.certs, &prepared));
+        self.change(sent, &prepared.licence_id, LicenceState::Valid, |oracle| &mut oracle.licences).await?;
+        self.mine.push(prepared.licence_id);
+        Ok(())
+    }
+
+    async fn revoke(&mut self) -> Result<(), Status> {
+        let Some(id) = self.mine.pop() else { return self.issue().await };
+        let sent = Sent::Order(ordering(&self.certs, &order(&id, OrderAction::Revoke)));
+        self.change(sent, &id, LicenceState::Revoked, |oracle| &mut oracle.licences).await
+    }
+
+    async fn grants(&mut self) -> Result<(), Status> {
+        // The id is the hub's, so the application itself is held by its request id alone.
+        let grant: Grant = full_grant(FOOD, &FOOD_FIELDS);
+        let request =
+            ApplyGrantRequest { request_id: request_id(), grant: Some(grant), purpose: Some(administration()) };
+        let id = self.note(Sent::Apply(request)).await?.change().records[0].name.clone();
+        let applied = Expected { acknowledged: Some(GrantState::Applied), sent: None };
+        self.oracle.lock().unwrap().grants.insert(id.clone(), applied);
+        let request = DecideGrantRequest {
+            request_id: request_id(),
+            grant_id: id.clone(),
+            agree: true,
+            purpose: Some(administration()),
+            ..DecideGrantRequest::default()
+        };
+        self.change(Sent::Decide(request), &id, GrantState::Granted, |oracle| &mut oracle.grants).await?;
+        let request = WithdrawGrantRequest {
+            request_id: request_id(),
+            grant_id: id.clone(),
+            reason: "用毕".into(),
+            purpose: Some(administration()),
+        };
+        self.change(Sent::Withdraw(request), &id, GrantState::Withdrawn, |oracle| &mut oracle.grants).await
+    }
+
+    async fn ask(&mut self) -> Result<(), Status> {
+        let Some(id) = self.mine.last() else { return self.issue().await };
+        let question = licence(id, &["number", "holder_name"]).encode_to_vec().into();
+        let request = LookUpRequest { question, request_id: request_id(), ..LookUpRequest::default() };
+        self.note(Sent::Ask(request)).await.map(|_| ())
+    }
+
+    /// Sends what changes nothing the oracle could look at, to be repeated later.
+    async fn note(&self, sent: Sent) -> Result<Proved, Status> {
+        let at = {
+            let mut oracle = self.oracle.lock().unwrap();
+            oracle.changes.push((sent.clone(), None));
+            oracle.changes.len() - 1
+        };
+        let proved = sent.send([&self.registry, &self.window, &self.console]).await?;
+        self.oracle.lock().unwrap().changes[at].1 = Some(proved.clone());
+        Ok(proved)
+    }
+}
+
+/// xorshift64*: enough to choose with, and repeatable.
+struct Rng(u64);
+
+impl Rng {
+    fn seeded() -> Self {
+        let seed = std::env::var("WUKU_SEED").ok().and_then(|s| s.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from_be_bytes(crate::client::random()) | 1);
+        eprintln!("WUKU_SEED={seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1
+    }
+
+    fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + (self.next() >> 8) % (high - low)
+    }
+}
