@@ -4,18 +4,21 @@ use crate::clock::Clock;
 use crate::config::{Config, Stage};
 use crate::edge::catalogue_service::CatalogueRpc;
 use crate::edge::exchange_service::ExchangeRpc;
+use crate::edge::intake_service::IntakeRpc;
 use crate::edge::licence_service::LicenceRpc;
 use crate::edge::listener::Listener;
 use crate::edge::receipt_service::{Papers, ReceiptRpc};
 use crate::edge::trust::{TrustStore, read_file};
 use crate::edge::{self, admin};
 use crate::exchange::Exchange;
+use crate::intake::Intake;
 use crate::log::Ed25519;
 use crate::receipt::publisher::Publisher;
 use crate::telemetry::{self, Metrics};
 use crate::wire::DESCRIPTORS;
 use crate::wire::proto::catalogue::v1::catalogue_service_server::CatalogueServiceServer;
 use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeServiceServer;
+use crate::wire::proto::intake::v1::intake_service_server::IntakeServiceServer;
 use crate::wire::proto::licence::v1::licence_service_server::LicenceServiceServer;
 use crate::wire::proto::receipt::v1::receipt_service_server::ReceiptServiceServer;
 use bytes::Bytes;
@@ -98,6 +101,13 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> 
     let service = LicenceServiceServer::new(LicenceRpc::new(exchange.clone()));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let service = CatalogueServiceServer::new(CatalogueRpc::new(exchange.clone()));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let intake = Intake::new(exchange.clone());
+    let resumed = intake.resume_all().await?;
+    if resumed > 0 {
+        tracing::info!(resumed, "imports that a stop interrupted go on");
+    }
+    let service = IntakeServiceServer::new(IntakeRpc::new(intake));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let publisher =
         Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);

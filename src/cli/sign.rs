@@ -351,6 +351,7 @@ mod tests {
         let request = key.issue(&asked, &prepared_as(&asked, |_| ()), "r").unwrap();
         let now_ms = Clock::system().now_ms();
         house.trust.verify(SignedThing::Licence, &request.content, &request.signature.unwrap(), now_ms).unwrap();
+        #[expect(clippy::type_complexity, reason = "a table of a test")]
         let bends: [(&str, fn(&mut LicenceContent)); 6] = [
             ("holder", |c| c.holders[0].name = "李四".into()),
             ("face", |c| c.face_fields[0].value = "2".into()),

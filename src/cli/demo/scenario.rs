@@ -217,7 +217,7 @@ impl Stage<'_> {
     }
 
     async fn fetch(&self, licence_id: &str, expected: LicenceState) -> CliResult<(String, String)> {
-        let fields = vec!["licence_name".to_owned(), "holder_name".to_owned(), "valid_until".to_owned()];
+        let fields = vec!["type_name".to_owned(), "holder_name".to_owned(), "valid_until".to_owned()];
         let question = LookUpQuestion { key: licence_key(licence_id), fields, ..LookUpQuestion::default() };
         let answer = self.look_up("one-window", FOOD_ITEM, question).await?;
         let record = record_of(&answer)?;
@@ -233,7 +233,7 @@ impl Stage<'_> {
 
     async fn by_holder(&self, licence_id: &str, uscc: &str) -> CliResult<(String, String)> {
         let holder = Some(WireCode { code_type: "001".into(), code: uscc.to_owned() });
-        let fields = vec!["licence_id".to_owned(), "licence_name".to_owned()];
+        let fields = vec!["licence_id".to_owned(), "type_name".to_owned()];
         let question =
             HolderQuestion { context: Some(context(FOOD_ITEM)?), holder, fields, ..HolderQuestion::default() };
         let request =
@@ -244,7 +244,7 @@ impl Stage<'_> {
         for item in response.items {
             let record = record_of(&Answer::of_item(item, &response.checkpoint)?)?;
             found |= record.fields.iter().any(|f| f.value == licence_id);
-            names.extend(record.fields.iter().filter(|f| f.name == "licence_name").map(|f| f.value.clone()));
+            names.extend(record.fields.iter().filter(|f| f.name == "type_name").map(|f| f.value.clone()));
         }
         expect(found, "the licence just issued is not among the holder's")?;
         Ok((format!("{} 件：{}", names.len(), names.join("、")), format!("{}: {}", names.len(), names.join(", "))))
@@ -392,11 +392,9 @@ impl Stage<'_> {
             names.extend(record.fields.iter().filter(|f| f.name == "name").map(|f| f.value.clone()));
         }
         expect(names.iter().any(|name| name.contains("天台")), &format!("{names:?}"))?;
-        let (e, n) = (longitude_e9 / 1_000_000, latitude_e9 / 1_000_000);
-        Ok((
-            format!("约 {e}‰°E {n}‰°N：{}", names.join("、")),
-            format!("about {e} E, {n} N (1/1000 degree): {}", names.join(", ")),
-        ))
+        let degrees = |e9: i64| format!("{}.{:04}", e9 / 1_000_000_000, e9 % 1_000_000_000 / 100_000);
+        let (e, n) = (degrees(longitude_e9), degrees(latitude_e9));
+        Ok((format!("{e}°E {n}°N：{}", names.join("、")), format!("{e} E, {n} N: {}", names.join(", "))))
     }
 
     async fn evidence(&self, person: &HolderCode) -> CliResult<(String, String)> {
