@@ -127,12 +127,11 @@ pub async fn new_log<S: Suite>(
         move_fence(&loss, fence, &done.1)?;
         return Ok(done.0);
     }
-    if let Some(head) = stored.as_ref().filter(|head| head.origin != loss.configured.to_string()) {
-        return Err(RecoverFault::OtherLog { store: head.origin.clone(), other: loss.configured.to_string() });
-    }
+    let held = held(&loss, stored.as_ref())?;
     let known = known(&loss, fence.as_ref())?;
-    let base = head::load::<S>(loss.store, loss.configured).await.map_err(RecoverFault::Damaged)?;
-    if !loss.fence_lost && !is_lost::<S>(&loss, &known, base.frontier.size()).await? {
+    let base = head::load::<S>(loss.store, &held).await.map_err(RecoverFault::Damaged)?;
+    let earlier = held != *loss.configured;
+    if !earlier && !loss.fence_lost && !is_lost::<S>(&loss, &known, base.frontier.size()).await? {
         return Err(RecoverFault::NothingLost);
     }
     let highest = highest(&known, &base);
@@ -196,6 +195,16 @@ async fn interrupted(
         known: size_of(opened.previous_head),
     };
     Ok(Some((new_log, moved)))
+}
+
+/// The log that was restored: the configured one, or an earlier one of the same hub, from a backup made before a new log was opened.
+fn held(loss: &Loss<'_>, stored: Option<&Head>) -> Result<Origin, RecoverFault> {
+    let Some(head) = stored else { return Ok(loss.configured.clone()) };
+    let origin = Origin::parse(&head.origin);
+    let ours = |held: &Origin| held.hub() == loss.configured.hub() && held.number() <= loss.configured.number();
+    origin
+        .filter(ours)
+        .ok_or_else(|| RecoverFault::OtherLog { store: head.origin.clone(), other: loss.configured.to_string() })
 }
 
 /// Every head of the old log that somebody has seen.
@@ -412,6 +421,25 @@ mod tests {
         let new = recover(&house, true, &[seen]).await.unwrap();
         assert_eq!((new.restored, new.known), (3, 5));
         assert_eq!(Fence::read(&house.fence).unwrap().unwrap().origin, "hub.test/wuku/2");
+    }
+
+    #[tokio::test]
+    async fn a_backup_from_before_an_earlier_new_log_is_recovered_into_a_third() {
+        let (mut house, ..) = restored().await;
+        let backup = house.copy_of_store().await;
+        let second = recover(&house, false, &[]).await.unwrap();
+        house.origin = second.origin;
+        house.seed_key();
+        house.store = backup; // the log of the first origin again
+        assert!(matches!(house.open().await, Err(StartFault::OtherOrigin { place: "store", .. })));
+        let third = recover(&house, false, &[]).await.unwrap();
+        assert_eq!((third.origin.number(), third.old_origin.number()), (3, 2));
+        assert_eq!((third.restored, third.known), (3, 4));
+        house.origin = third.origin;
+        house.key_seed = NEW_SEED;
+        house.seed_key();
+        house.start().await;
+        assert_eq!(house.look_up().await.single().unwrap().receipt().leaf_index, 4);
     }
 
     #[tokio::test]

@@ -119,7 +119,7 @@ impl StartFault {
             }
             Self::FenceAhead { .. } => "恢复较新的备份；没有的，运行 wuku recover --new-log 另立新日志。",
             Self::OtherOrigin { .. } => {
-                "核对 hub.origin_number、data.path、fence.path；若 wuku recover --new-log 曾中断，再运行一次。"
+                "核对 hub.origin_number、data.path、fence.path；wuku recover --new-log 曾中断，或备份早于新日志的，运行 wuku recover --new-log。"
             }
             Self::OtherRoot { .. } => "保留现场，运行 wuku fsck；不能恢复的，运行 wuku recover --new-log。",
             Self::KeyOfOtherLog { .. } => "核对 keys.log_key_file 与 hub.origin_number。",
@@ -139,7 +139,7 @@ impl StartFault {
                 "Restore a newer backup; if there is none, `wuku recover --new-log` opens a new log."
             }
             Self::OtherOrigin { .. } => {
-                "Compare hub.origin_number, data.path and fence.path; if `wuku recover --new-log` was interrupted, run it again."
+                "Compare hub.origin_number, data.path and fence.path; if `wuku recover --new-log` was interrupted, or the backup is older than the new log, run it (again)."
             }
             Self::OtherRoot { .. } => {
                 "Keep everything and run `wuku fsck`; if nothing can be restored, run `wuku recover --new-log`."
