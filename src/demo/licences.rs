@@ -312,7 +312,11 @@ impl City {
         Some(draft)
     }
 
-    fn licence_of_parcel(&self, index: u64) -> Result<LicenceDraft, CodeFault> {
+    /// The real-estate licence of a parcel.
+    ///
+    /// # Errors
+    /// As [`resident`](Self::resident).
+    pub fn licence_of_parcel(&self, index: u64) -> Result<LicenceDraft, CodeFault> {
         let parcel: Parcel = self.parcel(index);
         let owner = self.resident(parcel.owner)?;
         let issued = self.days_ago(self.random("real-estate", index).between(30, 3_000));

@@ -284,7 +284,7 @@ pub(super) async fn import(
     last.ok_or_else(|| CliError("the import gave no report".into()))
 }
 
-/// The first `most` licences of the city and those of the hard cases, each prepared, signed and issued by its department.
+/// About `most` licences from all over the city and those of the hard cases, each prepared, signed and issued by its department.
 async fn issue_licences(desk: &Desk, city: &City, most: usize) -> CliResult<usize> {
     let hard = city.hard_cases()?;
     let mut drafts: Vec<LicenceDraft> = Vec::new();
@@ -296,15 +296,20 @@ async fn issue_licences(desk: &Desk, city: &City, most: usize) -> CliResult<usiz
         drafts.extend(city.licences_of_resident(resident.index)?);
     }
     let known: std::collections::HashSet<String> = drafts.iter().map(|draft| draft.serial.clone()).collect();
-    // A stride through the whole city, so that all eight types are among the few.
-    let every =
-        usize::try_from(city.people().saturating_mul(5) / 2).unwrap_or(1).checked_div(most.max(1)).unwrap_or(1).max(1);
-    for draft in city.licences().step_by(every) {
-        if drafts.len() >= most {
-            break;
-        }
-        drafts.extend(Some(draft?).filter(|draft| !known.contains(&draft.serial)));
+    // A stride through the whole city, so that all eight types are among the few: of ten licences seven are of residents.
+    let wanted = u64::try_from(most.max(10))?;
+    let every = |there: u64, share: u64| usize::try_from(there / (wanted * share / 10).max(1)).unwrap_or(1).max(1);
+    let mut more = Vec::new();
+    for index in (0..city.people()).step_by(every(city.people(), 4)) {
+        more.extend(city.licences_of_resident(index)?);
     }
+    for index in (0..city.firms_count()).step_by(every(city.firms_count(), 1)) {
+        more.extend(city.licences_of_firm(index)?);
+    }
+    for index in (0..city.parcels_count()).step_by(every(city.parcels_count(), 1)) {
+        more.push(city.licence_of_parcel(index)?);
+    }
+    drafts.extend(more.into_iter().filter(|draft| !known.contains(&draft.serial)));
     let count = drafts.len();
     let mut keys = std::collections::HashMap::new();
     for kind in &LICENCE_TYPES {
