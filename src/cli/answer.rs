@@ -2,7 +2,7 @@
 //!
 //! An answer to another question is refused even without a trust file; with one, the receipt is checked as `wuku verify` does,
 //! with our own question in hand.
-use super::connection::{Stop, save};
+use super::connection::{Connection, PurposeArgs, Stop, refused, request_id, save};
 use super::words;
 use crate::clock::Clock;
 use crate::log::VerifierKey;
@@ -20,6 +20,7 @@ use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use tonic::Status;
 
 /// What to do with an answer.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,6 +37,47 @@ pub struct AnswerArgs {
     /// Print JSON (以 JSON 输出)
     #[arg(long)]
     pub json: bool,
+}
+
+/// What every change takes.
+#[derive(Args, Clone, Debug)]
+pub struct ChangeArgs {
+    /// Where the hub is.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// Why and who.
+    #[command(flatten)]
+    pub purpose: PurposeArgs,
+    /// The id of an earlier attempt, to retry it (请求编号)
+    #[arg(long, value_name = "ID")]
+    pub request_id: Option<String>,
+    /// What to do with the acknowledgement.
+    #[command(flatten)]
+    pub answer: AnswerArgs,
+}
+
+impl ChangeArgs {
+    /// The id of this change; see [`request_id`].
+    ///
+    /// # Errors
+    /// As [`request_id`].
+    pub fn id(&self) -> Result<String, Stop> {
+        request_id(self.request_id.as_deref())
+    }
+
+    /// A refusal in words, its receipt saved.
+    #[must_use]
+    pub fn stopped(&self, status: &Status) -> Stop {
+        refused(status, self.answer.evidence.as_deref())
+    }
+
+    /// Shows the recorded acknowledgement of the change with this id.
+    ///
+    /// # Errors
+    /// As [`show`].
+    pub fn done(&self, payload: Bytes, receipt: Option<Receipt>, id: &str, clock: &Clock) -> Result<(), Stop> {
+        show(&self.answer, &[(Answered::one(payload, receipt)?, Asked::Change(id))], None, clock).map(|_| ())
+    }
 }
 
 /// What the answer must be an answer to.

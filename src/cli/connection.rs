@@ -410,6 +410,23 @@ mod tests {
     }
 
     #[test]
+    fn every_command_that_talks_to_a_hub_teaches_with_an_example() {
+        use clap::CommandFactory;
+        let mut whole = crate::cli::Cli::command();
+        whole.build();
+        whole.clone().debug_assert();
+        for name in ["lookup", "licence", "grant", "catalogue", "log"] {
+            let command = whole.find_subcommand(name).unwrap();
+            assert!(command.get_subcommands().count() > 3, "{name}");
+            for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+                let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let example = format!("wuku {name} {}", sub.get_name());
+                assert!(help.contains(&example), "{name} {}: {help}", sub.get_name());
+            }
+        }
+    }
+
+    #[test]
     fn a_change_states_a_purpose_only_where_one_is_given() {
         assert_eq!(PurposeArgs::default().of_change(), None);
         assert_eq!(PurposeArgs::default().operator(), None);

@@ -1,6 +1,6 @@
 //! `wuku licence`: what an issuing authority does. Its key signs here, on its own machine; the hub only ever sees signatures.
-use super::answer::{AnswerArgs, Answered, Asked, open, open_trust, show};
-use super::connection::{Connection, PurposeArgs, Stop, refused, request, request_id};
+use super::answer::{Answered, Asked, ChangeArgs, open, open_trust};
+use super::connection::{Connection, PurposeArgs, Stop, request};
 use super::lookup::{licence_id, parse_day};
 use super::message;
 use super::sign::{DepartmentKey, prepared};
@@ -22,7 +22,6 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
-use tonic::Status;
 use tonic::transport::Channel;
 
 const PREPARE: &str = "wuku.licence.v1.PrepareLicenceRequest";
@@ -57,7 +56,7 @@ Example (示例): wuku licence issue --file licence.json --signing-key departmen
         #[command(flatten)]
         signing: Signing,
         #[command(flatten)]
-        shared: Box<Shared>,
+        shared: Box<ChangeArgs>,
     },
     /// Change a licence by a signed order (凭命令变更证照)
     #[command(after_help = "\
@@ -87,7 +86,7 @@ Example (示例): wuku licence change LICENCE-ID --action suspend --document 天
         #[command(flatten)]
         signing: Signing,
         #[command(flatten)]
-        shared: Box<Shared>,
+        shared: Box<ChangeArgs>,
     },
     /// List the licence types and their face fields (证照类型目录)
     #[command(after_help = "Example (示例): wuku licence types --json")]
@@ -115,7 +114,7 @@ Example (示例): wuku licence change LICENCE-ID --action suspend --document 天
         #[arg(long)]
         trusted_again: bool,
         #[command(flatten)]
-        shared: Box<Shared>,
+        shared: Box<ChangeArgs>,
     },
 }
 
@@ -166,19 +165,6 @@ impl Signing {
     fn load(&self) -> Result<DepartmentKey, Stop> {
         Ok(DepartmentKey::load(&self.signing_key, &self.signing_cert)?)
     }
-}
-
-#[derive(Args, Debug)]
-struct Shared {
-    #[command(flatten)]
-    connection: Connection,
-    #[command(flatten)]
-    purpose: PurposeArgs,
-    /// The id of an earlier attempt, to retry it (请求编号)
-    #[arg(long, value_name = "ID")]
-    request_id: Option<String>,
-    #[command(flatten)]
-    answer: AnswerArgs,
 }
 
 /// What an order does, as typed.
@@ -326,29 +312,38 @@ pub async fn run(args: &LicenceArgs, clock: &Clock) -> Result<(), Stop> {
                 purpose: shared.purpose.of_change(),
             };
             eprintln!("wuku: certificate (证书) {}", hex(&message.certificate_sha256));
-            let id = request_id(shared.request_id.as_deref())?;
+            let id = shared.id()?;
             message.request_id.clone_from(&id);
             let mut client = LicenceServiceClient::new(shared.connection.open().await?);
-            let reply = client.distrust_issuer_key(request(message)).await.map_err(stopped(shared))?.into_inner();
-            shown(shared, Answered::one(reply.payload, reply.receipt)?, &id, clock)
+            let reply = client
+                .distrust_issuer_key(request(message))
+                .await
+                .map_err(|status| shared.stopped(&status))?
+                .into_inner();
+            shared.done(reply.payload, reply.receipt, &id, clock)
         }
     }
 }
 
 /// Prepares, looks, signs, issues. A crash before the last step leaves nothing in the library.
-async fn issue(shared: &Shared, key: &DepartmentKey, draft: &PrepareLicenceRequest, clock: &Clock) -> Result<(), Stop> {
+async fn issue(
+    shared: &ChangeArgs,
+    key: &DepartmentKey,
+    draft: &PrepareLicenceRequest,
+    clock: &Clock,
+) -> Result<(), Stop> {
     let channel = shared.connection.open().await?;
     let ready = prepare(shared, &channel, draft, clock).await?;
-    let id = request_id(shared.request_id.as_deref())?;
+    let id = shared.id()?;
     let message = key.issue(draft, &ready, &id)?;
     let mut client = LicenceServiceClient::new(channel);
-    let reply = client.issue_licence(request(message)).await.map_err(stopped(shared))?.into_inner();
-    shown(shared, Answered::one(reply.payload, reply.receipt)?, &id, clock)
+    let reply = client.issue_licence(request(message)).await.map_err(|status| shared.stopped(&status))?.into_inner();
+    shared.done(reply.payload, reply.receipt, &id, clock)
 }
 
 /// Signs the order, for amend and renew the new version too, and hands both in.
 async fn change(
-    shared: &Shared,
+    shared: &ChangeArgs,
     key: &DepartmentKey,
     order: LicenceOrder,
     draft: Option<&PrepareLicenceRequest>,
@@ -360,30 +355,31 @@ async fn change(
     let (id, message) = match draft {
         Some(draft) => {
             let ready = prepare(shared, &channel, draft, clock).await?;
-            let id = request_id(shared.request_id.as_deref())?;
+            let id = shared.id()?;
             let message = key.replace(&order, draft, &ready, &id)?;
             (id, message)
         }
         None => {
-            let id = request_id(shared.request_id.as_deref())?;
+            let id = shared.id()?;
             let message = key.change(&order, &id, shared.purpose.of_change(), shared.purpose.operator())?;
             (id, message)
         }
     };
     let mut client = LicenceServiceClient::new(channel);
-    let reply = client.change_licence(request(message)).await.map_err(stopped(shared))?.into_inner();
-    shown(shared, Answered::one(reply.payload, reply.receipt)?, &id, clock)
+    let reply = client.change_licence(request(message)).await.map_err(|status| shared.stopped(&status))?.into_inner();
+    shared.done(reply.payload, reply.receipt, &id, clock)
 }
 
 /// The bytes to sign, as the hub prepared and recorded them.
 async fn prepare(
-    shared: &Shared,
+    shared: &ChangeArgs,
     channel: &Channel,
     draft: &PrepareLicenceRequest,
     clock: &Clock,
 ) -> Result<PreparedLicence, Stop> {
     let mut client = LicenceServiceClient::new(channel.clone());
-    let reply = client.prepare_licence(request(draft.clone())).await.map_err(stopped(shared))?.into_inner();
+    let reply =
+        client.prepare_licence(request(draft.clone())).await.map_err(|status| shared.stopped(&status))?.into_inner();
     let answered = Answered::one(reply.payload, reply.receipt)?;
     let trust =
         shared.answer.trust.as_deref().map(|path| open_trust(path, shared.answer.root_key.as_deref())).transpose()?;
@@ -391,14 +387,6 @@ async fn prepare(
     let ready = prepared(&answered.payload)?;
     eprintln!("wuku: prepared (已准备) {}", ready.licence_id);
     Ok(ready)
-}
-
-fn shown(shared: &Shared, answered: Answered, id: &str, clock: &Clock) -> Result<(), Stop> {
-    show(&shared.answer, &[(answered, Asked::Change(id))], None, clock).map(|_| ())
-}
-
-fn stopped(shared: &Shared) -> impl Fn(Status) -> Stop {
-    |status| refused(&status, shared.answer.evidence.as_deref())
 }
 
 /// SHA-256 of the first certificate of a PEM file.

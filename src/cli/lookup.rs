@@ -13,7 +13,7 @@ use crate::wire::proto::library::v1::{Library, Point};
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
 use question::{Ready, parse_instant, parse_point};
-pub(super) use question::{licence as licence_id, parse_day};
+pub(super) use question::{holder, licence as licence_id, parse_day};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use tonic::Status;

@@ -1,5 +1,6 @@
 //! One file per subcommand. Data goes to standard output, everything else to standard error.
 pub mod answer; // from a reply to what is printed
+pub mod catalogue; // departments, systems, resources, licence types
 pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
 pub mod connection; // what every command that talks to a hub shares
@@ -7,9 +8,11 @@ pub mod demo; // a city, a scenario, a hub to try
 pub mod dev_certs; // certificates to try it with
 pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
+pub mod grant; // what a system may ask
 pub mod hub; // a hub put together from its configuration
 pub mod init; // makes a new hub
 pub mod licence; // what an issuing authority does
+pub mod log; // what the log shows to everybody
 pub mod lookup; // every kind of question
 pub mod message; // any message from JSON or TOML
 pub mod recover; // a new log after a loss
@@ -44,6 +47,12 @@ enum Command {
     Licence(licence::LicenceArgs),
     /// Ask the hub: a record, a match, a fact, a holder, a place (查询)
     Lookup(lookup::LookupArgs),
+    /// Apply for, decide, withdraw and list what a system may ask (共享许可)
+    Grant(grant::GrantArgs),
+    /// Departments, systems, resources, licence types (目录)
+    Catalogue(catalogue::CatalogueArgs),
+    /// Checkpoints, entries and proofs of the log; who looked at a subject (日志与证明)
+    Log(log::LogArgs),
     /// Check evidence offline against a trust file (离线核验证据)
     Verify(crate::receipt::report::VerifyArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
@@ -69,6 +78,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Licence(args) => connection::run(licence::run(&args, &clock)),
         Command::Lookup(args) => connection::run(lookup::run(&args, &clock)),
+        Command::Grant(args) => connection::run(grant::run(&args, &clock)),
+        Command::Catalogue(args) => connection::run(catalogue::run(&args, &clock)),
+        Command::Log(args) => connection::run(log::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Demo(args) => said(demo::run(&args, &clock)),
