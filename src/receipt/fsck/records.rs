@@ -9,15 +9,12 @@ use crate::log::{Frontier, Suite};
 use crate::receipt::statement::{PAYLOAD_NAME, payload_digest};
 use crate::store::key_space::{self, IndexKey, Prefix};
 use crate::store::vault::Class;
-use crate::store::{Key, Snapshot};
+use crate::store::{Key, Snapshot, Store};
 use crate::wire::proto::exchange::v1::{Change, ChangeQuestion, ChangedRecord, Payload, payload::Answer};
 use crate::wire::proto::receipt::v1::Kind;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
-
-/// Versions of an import's state row that a release is looked for among, where the row itself is gone.
-const RELEASES_TRIED: u64 = 4_096;
 
 /// One version of a record as its key names it.
 type Place = (u16, IndexKey, u64);
@@ -170,7 +167,7 @@ impl<S: Suite> Walk<'_, S> {
             let records = self.changed(snapshot.as_ref(), &said).await?;
             let change = Change { records, rows, rows_root: Bytes::copy_from_slice(&root) };
             let explained =
-                states::<S>(&said, &change) || (rows == 0 && is_release::<S>(snapshot.as_ref(), &said).await?);
+                states::<S>(&said, &change) || (rows == 0 && is_release::<S>(self.subject.store, &said).await?);
             if !explained {
                 let detail = format!("{rows} rows are stamped with it");
                 self.find_unless_erased(index, What::ImportRowsDiffer, format!("entry {index}"), detail);
@@ -213,18 +210,26 @@ fn states<S: Suite>(said: &Said, change: &Change) -> bool {
     said.statement.payload_digest == payload_digest::<S>(PAYLOAD_NAME, &payload.encode_to_vec()).as_slice()
 }
 
-/// Whether the statement is the release of a held import, which brings no rows. An import is named by its manifest's digest,
-/// and its payload names the version its state row then had.
-async fn is_release<S: Suite>(snapshot: &dyn Snapshot, said: &Said) -> Result<bool, Failure> {
+/// Whether the statement is the release of a held import, which brings no rows. Its question holds the digest of the import's id, and
+/// its payload names the version its state row then had.
+async fn is_release<S: Suite>(store: &dyn Store, said: &Said) -> Result<bool, Failure> {
     let question = ChangeQuestion::decode(said.kept.question.clone()).unwrap_or_default();
-    let Some(id) = question.digests.first().and_then(|digest| digest.first_chunk::<16>()) else { return Ok(false) };
-    let state = snapshot.get(&key_space::import(id)).await.map_err(from_store)?;
-    let newest = state.map_or(RELEASES_TRIED, |state| state.version);
+    let Some(digest) = question.digests.first() else { return Ok(false) };
     let library = u32::from(Library::Import.number());
-    Ok((1..=newest).any(|version| {
-        let released = ChangedRecord { library, name: hex(id), version };
-        states::<S>(said, &Change { records: vec![released], ..Change::default() })
-    }))
+    let mut pages = Pages::over(store, Prefix::Import.range());
+    while let Some((_, rows)) = pages.next().await? {
+        for (id, newest) in rows.iter().filter_map(|(key, value)| Some((key_space::parse_import(key)?, value.version)))
+        {
+            let name = hex(&id);
+            if digest.as_ref() == Sha256::digest(name.as_bytes()).as_slice() {
+                return Ok((1..=newest).any(|version| {
+                    let released = ChangedRecord { library, name: name.clone(), version };
+                    states::<S>(said, &Change { records: vec![released], ..Change::default() })
+                }));
+            }
+        }
+    }
+    Ok(false)
 }
 
 /// How a finding names a record version.

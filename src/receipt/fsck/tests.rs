@@ -11,6 +11,7 @@ use crate::wire::proto::exchange::v1::{Change, ChangeQuestion, ChangedRecord, pa
 use crate::wire::proto::receipt::v1::{Kind, PublicEvent, Tick, public_event::Event};
 use bytes::Bytes;
 use prost::Message;
+use sha2::{Digest, Sha256};
 
 /// What the small store holds before its questions: two departments (one in two versions), an import chunk, a release, a tick.
 const CHANGES: u64 = 6;
@@ -42,10 +43,14 @@ async fn release(house: &House) {
     let view = house.view().await;
     let (mut finding, mutations) = change(Kind::Import, Vec::new());
     let mut question = ChangeQuestion::decode(finding.question.clone()).unwrap();
-    question.digests = vec![Bytes::from_static(&[0xab; 32])];
+    let (id, name) = ([0xab; 16], "ab".repeat(16));
+    question.digests = vec![Bytes::copy_from_slice(&Sha256::digest(name.as_bytes()))];
+    for _ in 0..4 {
+        house.commit(|batch| _ = batch.put(key_space::import(&id), Bytes::new())).await; // its state was moved
+    }
     finding.question = question.encode_to_vec().into();
     let library = u32::from(Library::Import.number());
-    let released = ChangedRecord { library, name: "ab".repeat(16), version: 3 };
+    let released = ChangedRecord { library, name, version: 3 };
     finding.answer = Answer::Change(Change { records: vec![released], ..Change::default() });
     let _ = house.recorder().record(&view, &caller(), vec![finding], mutations, None).await.unwrap();
 }
