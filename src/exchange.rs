@@ -77,7 +77,7 @@ impl Exchange {
     /// What stopped it; then nothing was answered.
     pub async fn answer(&self, caller: &Caller, questions: &[Asked], request: Request<'_>) -> Result<Reply, Failure> {
         loop {
-            let view = self.view_for(questions).await?; // grant, records and position from one moment
+            let view = self.view_for(caller, questions).await?; // grant, records and position from one moment
             let id = match self.once(&view, caller, request).await? {
                 Ok(id) => id,
                 Err(recorded) => return Ok(Reply { recorded, next: None }), // answered before

@@ -1,6 +1,7 @@
 //! Checkpoints that callers have seen, and questions about the past.
 use super::Exchange;
 use crate::failure::{Failure, Reason};
+use crate::library::licence::verify_question;
 use crate::library::look_up::{self, Answered};
 use crate::library::question::{Asked, Question, Recorded};
 use crate::library::record::{Moment, View};
@@ -14,8 +15,9 @@ use crate::wire::proto::receipt::v1::{PublicEvent, Tick, public_event::Event};
 use prost::Message;
 
 impl Exchange {
-    /// A view in which every recorded time asked about is past, and every checkpoint seen by the caller begins our log.
-    pub(super) async fn view_for(&self, questions: &[Asked]) -> Result<View, Failure> {
+    /// A view in which every recorded time asked about is past, and every checkpoint seen by the caller begins our log. Questions
+    /// that are signed are signed by who asks.
+    pub(super) async fn view_for(&self, caller: &Caller, questions: &[Asked]) -> Result<View, Failure> {
         let mut view = self.view().await?;
         let asked_s = questions.iter().filter_map(|asked| match asked.as_of.recorded {
             Some(Recorded::Second(second)) => Some(second),
@@ -30,6 +32,11 @@ impl Exchange {
             view = self.view().await?;
             if second >= view.newest_time_s {
                 return Err(Failure::new(Reason::RecordedTimeTooNew));
+            }
+        }
+        for asked in questions {
+            if let Some(signature) = &asked.caller_signature {
+                verify_question(&asked.bytes, signature, &caller.fingerprint)?;
             }
         }
         for asked in questions.iter().filter(|asked| !asked.seen.is_empty()) {

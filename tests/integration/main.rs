@@ -13,4 +13,5 @@ mod access; // who may ask what: roles, grants, certificates, limits of the edge
 mod interop; // a client and a verifier that are not ours
 mod kills; // kill -9 under load, and an oracle that looks
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
-mod questions; // outcomes, refusals, the two times, request ids, masking, evidence
+mod questions;
+mod signed; // questions signed by who asks // outcomes, refusals, the two times, request ids, masking, evidence

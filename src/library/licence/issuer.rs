@@ -4,8 +4,9 @@
 //! certificate's O begins with the authority's USCC (as government signer certificates have it), and it is no key of the hub.
 use crate::failure::{Failure, Reason};
 use crate::wire::proto::library::v1::DepartmentSignature;
+use crate::wire::proto::receipt::v1::CallerSignature;
 use arc_swap::ArcSwap;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::time::Duration;
@@ -62,9 +63,30 @@ pub struct Signer {
     pub fingerprint: [u8; 32],
 }
 
-/// Why a signature is not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IssuerFault(pub Reason);
+/// Verifies a caller's signature over its question: by the very certificate it connected with, so that no chain is needed.
+///
+/// # Errors
+/// [`Reason::SignatureInvalid`].
+pub fn verify_question(bytes: &[u8], signature: &CallerSignature, fingerprint: &[u8; 32]) -> Result<(), Failure> {
+    let invalid = |why: String| Failure::new(Reason::SignatureInvalid).because(why);
+    let leaf = signature.chain.first().ok_or_else(|| invalid("no certificate was sent".into()))?;
+    if Sha256::digest(leaf).as_slice() != fingerprint {
+        return Err(invalid("signed with another certificate than the connection's".into()));
+    }
+    let leaf = CertificateDer::from(leaf.to_vec());
+    let end = EndEntityCert::try_from(&leaf).map_err(|e| invalid(e.to_string()))?;
+    let message = SignedThing::Question.message(bytes);
+    end.verify_signature(algorithm(&signature.algorithm)?, &message, &signature.value)
+        .map_err(|e| invalid(e.to_string()))
+}
+
+fn algorithm(name: &str) -> Result<&'static dyn SignatureVerificationAlgorithm, Failure> {
+    match name {
+        "ecdsa-p256-sha256" => Ok(webpki::ring::ECDSA_P256_SHA256),
+        "ed25519" => Ok(webpki::ring::ED25519),
+        other => Err(Failure::new(Reason::SignatureInvalid).because(format!("unknown algorithm {other:?}"))),
+    }
+}
 
 impl IssuerTrust {
     /// Verifies a department's signature over a thing: chain, standing now, no key of the hub, signature.
@@ -94,11 +116,7 @@ impl IssuerTrust {
         }
         let end = EndEntityCert::try_from(&leaf).map_err(|e| untrusted(e.to_string()))?;
         self.verify_chain(&end, &intermediates, now_ms)?;
-        let algorithm = match signature.algorithm.as_str() {
-            "ecdsa-p256-sha256" => webpki::ring::ECDSA_P256_SHA256,
-            "ed25519" => webpki::ring::ED25519,
-            other => return Err(Failure::new(Reason::SignatureInvalid).because(format!("unknown algorithm {other:?}"))),
-        };
+        let algorithm = algorithm(&signature.algorithm)?;
         end.verify_signature(algorithm, &thing.message(bytes), &signature.value)
             .map_err(|e| Failure::new(Reason::SignatureInvalid).because(e))?;
         let uscc = organisation_uscc(&parsed)

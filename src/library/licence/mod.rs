@@ -7,7 +7,7 @@ mod standing;
 mod state;
 
 pub use change::{change, distrust, issue, prepare, put_type};
-pub use issuer::{IssuerFault, IssuerTrust, Issuers, SignedThing};
+pub use issuer::{IssuerTrust, Issuers, SignedThing, Signer, verify_question};
 pub use row::{IssuerKeyRow, LicenceRow, held_by, version_at};
 pub use standing::{fill, standing};
 pub use state::after;
