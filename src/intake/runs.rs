@@ -152,7 +152,7 @@ impl Reader {
             if !rest.is_empty() {
                 return Err(damaged("a run row of a strange length"));
             }
-            cursor.entries = entries.to_vec().into_iter();
+            cursor.entries = Vec::from(entries).into_iter();
             entry = cursor.entries.next();
         }
         if let Some(entry) = entry {
