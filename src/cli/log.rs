@@ -280,7 +280,7 @@ async fn consistency(old: &Path, shared: &Shared) -> Result<(), Stop> {
 
 /// The log of the newer checkpoint begins with that of the older.
 fn continues(then: &Checkpoint, now: &Checkpoint, proof: &[u8]) -> Result<(), Stop> {
-    let whole = proof.len() % size_of::<Hash>() == 0;
+    let whole = proof.len().is_multiple_of(size_of::<Hash>());
     let checked = verify_consistency::<Ed25519>(then.size, now.size, &then.root, &now.root, hashes(proof));
     match checked {
         Ok(()) if whole => Ok(()),
