@@ -139,6 +139,8 @@ impl Policy {
             let reference = GrantRef { id: grant.id, version: grant.version };
             candidates.push(Candidate { grant: reference, resource, fields: grant.fields, mode });
         }
+        // Where several grants cover a record, the one that opens most answers; the same one every time.
+        candidates.sort_by(|a, b| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
         if candidates.is_empty() {
             return Ok(Decision::Refused(Refusal { reason: Reason::PurposeNotGranted }));
         }

@@ -71,7 +71,7 @@ impl Transcript {
             "   export WUKU_HUB=https://{address} WUKU_CA={folder}/certs/client-ca.pem\n   \
              export WUKU_CERT={folder}/certs/systems/government-services.one-window.pem \
              WUKU_KEY={folder}/certs/systems/government-services.one-window.key\n   \
-             wuku lookup person 111 {code} --fields name,address --item 332014001001 --reference CASE-1 --cause demo --evidence answer.json\n   \
+             wuku lookup person {code} --fields name,address --item 332014001001 --reference CASE-1 --cause demo --evidence answer.json\n   \
              wuku verify answer.json --trust {folder}/trust.note",
             code = person.code.code(),
         );
