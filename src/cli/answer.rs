@@ -2,7 +2,7 @@
 //!
 //! An answer to another question is refused even without a trust file; with one, the receipt is checked as `wuku verify` does,
 //! with our own question in hand.
-use super::connection::{Connection, PurposeArgs, Stop, refused, request_id, save};
+use super::connection::{Connection, PurposeArgs, Stop, recorded, refused, request_id, save};
 use super::words;
 use crate::clock::Clock;
 use crate::log::VerifierKey;
@@ -209,6 +209,26 @@ pub fn open(answered: &Answered, asked: Asked<'_>, trust: Option<&Trust>, now_s:
     })
 }
 
+/// A refusal in words. Where the hub recorded it, it must be the refusal of what was asked, and is checked and saved like any
+/// answer.
+#[must_use]
+pub fn refusal(args: &AnswerArgs, status: &Status, asked: Asked<'_>, clock: &Clock) -> Stop {
+    let stop = refused(status, args.evidence.as_deref());
+    let Some(item) = recorded(status) else { return stop };
+    let checked = || -> Result<bool, Stop> {
+        let trust = args.trust.as_deref().map(|path| open_trust(path, args.root_key.as_deref())).transpose()?;
+        let answered = Answered::one(item.payload, item.receipt)?;
+        open(&answered, asked, trust.as_ref(), clock.now_ms() / 1_000)?.must_hold()?;
+        Ok(trust.is_some())
+    };
+    let text = match checked() {
+        Ok(false) => return stop,
+        Ok(true) => "回执已核验。Its receipt was checked.".to_owned(),
+        Err(wrong) => wrong.text,
+    };
+    Stop { text: format!("{}\n  {text}", stop.text), ..stop }
+}
+
 /// Opens, saves and prints answers; `more` stands beside the items in JSON.
 ///
 /// # Errors
@@ -358,6 +378,23 @@ mod tests {
         let shown = to_json(&item);
         assert_eq!((&shown["verified"], &shown["failedStep"]), (&json!(false), &json!("RECEIPT_FORM")));
         assert!(to_text(&item, Language::English).contains("DOES NOT HOLD"));
+    }
+
+    #[test]
+    fn a_recorded_refusal_of_another_question_is_not_believed() {
+        use prost::Message;
+        let one = answered(b"q");
+        let item = RecordedItem { payload: one.payload, receipt: Some(one.receipt) };
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/wuku.exchange.v1.RecordedItem".into(),
+            value: item.encode_to_vec(),
+        };
+        let details = tonic_types::pb::Status { code: 7, message: String::new(), details: vec![any] };
+        let status = Status::with_details(tonic::Code::PermissionDenied, "no", details.encode_to_vec().into());
+        let text =
+            |question| refusal(&AnswerArgs::default(), &status, Asked::Question(question), &Clock::system()).text;
+        assert!(text(b"q").contains("entry 7") && !text(b"q").contains("another question"));
+        assert!(text(b"other").contains("another question"));
     }
 
     #[test]

@@ -222,16 +222,21 @@ pub fn fresh<const N: usize>() -> Result<[u8; N], Stop> {
     Ok(bytes)
 }
 
-/// The id of a change: the one given, else 16 fresh random bytes in hex. Said on standard error before it is used, so that a
-/// retry after a lost connection can name it.
+/// A fresh id for a change: 16 random bytes in hex.
+///
+/// # Errors
+/// As [`fresh`].
+pub fn fresh_id() -> Result<String, Stop> {
+    Ok(crate::edge::identity::hex(&fresh::<16>()?))
+}
+
+/// The id of a change: the one given, else a fresh one. Said on standard error before it is used, so that a retry after a lost
+/// connection can name it.
 ///
 /// # Errors
 /// As [`fresh`].
 pub fn request_id(given: Option<&str>) -> Result<String, Stop> {
-    let id = match given {
-        Some(given) => given.to_owned(),
-        None => crate::edge::identity::hex(&fresh::<16>()?),
-    };
+    let id = given.map_or_else(fresh_id, |given| Ok(given.to_owned()))?;
     eprintln!("wuku: request id {id} (请求编号；重试时加 --request-id {id})");
     Ok(id)
 }

@@ -1,6 +1,8 @@
 //! `wuku licence`: what an issuing authority does. Its key signs here, on its own machine; the hub only ever sees signatures.
-use super::answer::{Answered, Asked, ChangeArgs, open, open_trust};
-use super::connection::{Connection, PurposeArgs, Stop, request};
+mod draft;
+
+use super::answer::{AnswerArgs, Answered, Asked, ChangeArgs, open, open_trust, show};
+use super::connection::{Connection, PurposeArgs, Stop, fresh_id, refused, request};
 use super::lookup::{licence_id, parse_day};
 use super::message;
 use super::sign::{DepartmentKey, prepared};
@@ -8,23 +10,25 @@ use crate::clock::Clock;
 use crate::edge::identity::hex;
 use crate::library::codes::CalendarDate;
 use crate::library::day;
+use crate::receipt::Receipt;
 use crate::wire::proto::catalogue::v1::WhoAmIRequest;
 use crate::wire::proto::catalogue::v1::catalogue_service_client::CatalogueServiceClient;
 use crate::wire::proto::exchange::v1::PreparedLicence;
 use crate::wire::proto::licence::v1::licence_service_client::LicenceServiceClient;
 use crate::wire::proto::licence::v1::{
-    DistrustIssuerKeyRequest, LicenceOrder, LicenceType, ListLicenceTypesRequest, OrderAction, PrepareLicenceRequest,
+    ChangeLicenceRequest, DistrustIssuerKeyRequest, IssueLicenceRequest, LicenceOrder, LicenceType,
+    ListLicenceTypesRequest, OrderAction, PrepareLicenceRequest,
 };
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
+use draft::{Attempt, Draft};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use tonic::transport::Channel;
 
-const PREPARE: &str = "wuku.licence.v1.PrepareLicenceRequest";
 const TYPE: &str = "wuku.licence.v1.LicenceType";
 
 /// Arguments of `wuku licence`.
@@ -56,7 +60,7 @@ Example (示例): wuku licence issue --file licence.json --signing-key departmen
         #[command(flatten)]
         signing: Signing,
         #[command(flatten)]
-        shared: Box<ChangeArgs>,
+        shared: Box<SignedArgs>,
     },
     /// Change a licence by a signed order (凭命令变更证照)
     #[command(after_help = "\
@@ -86,7 +90,7 @@ Example (示例): wuku licence change LICENCE-ID --action suspend --document 天
         #[command(flatten)]
         signing: Signing,
         #[command(flatten)]
-        shared: Box<ChangeArgs>,
+        shared: Box<SignedArgs>,
     },
     /// List the licence types and their face fields (证照类型目录)
     #[command(after_help = "Example (示例): wuku licence types --json")]
@@ -118,38 +122,6 @@ Example (示例): wuku licence change LICENCE-ID --action suspend --document 天
     },
 }
 
-/// The content of a licence.
-#[derive(Args, Debug, Default)]
-struct Draft {
-    /// Content as JSON or TOML, - for standard input (内容文件)
-    #[arg(long)]
-    file: Option<PathBuf>,
-    /// Licence type, 21 characters (证照类型代码)
-    #[arg(long = "type", value_name = "CODE")]
-    type_code: Option<String>,
-    /// The number printed on it (证照编号)
-    #[arg(long)]
-    number: Option<String>,
-    /// A holder; may be given several times (持证主体)
-    #[arg(long = "holder", value_name = "TYPE:CODE=NAME")]
-    holders: Vec<String>,
-    /// Day of issue; today where not given (颁发日期)
-    #[arg(long, value_name = "DAY")]
-    issued_on: Option<String>,
-    /// First valid day; the day of issue where not given (有效期起)
-    #[arg(long, value_name = "DAY")]
-    valid_from: Option<String>,
-    /// Last valid day, whole; long-term where not given (有效期止，缺省为长期)
-    #[arg(long, value_name = "DAY")]
-    valid_until: Option<String>,
-    /// Division (属地行政区划代码)
-    #[arg(long)]
-    division: Option<String>,
-    /// A face field; may be given several times (照面字段)
-    #[arg(long = "face", value_name = "NAME=VALUE")]
-    face: Vec<String>,
-}
-
 /// The department's signing key; not the key that connects.
 #[derive(Args, Debug)]
 struct Signing {
@@ -159,6 +131,25 @@ struct Signing {
     /// Its certificate chain, PEM, the signer's first (签发证书链)
     #[arg(long, env = "WUKU_SIGNING_CERT", value_name = "PEM", hide_env_values = true)]
     signing_cert: PathBuf,
+}
+
+/// What a signed change takes.
+#[derive(Args, Debug)]
+struct SignedArgs {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    purpose: PurposeArgs,
+    #[command(flatten)]
+    attempt: Attempt,
+    #[command(flatten)]
+    answer: AnswerArgs,
+}
+
+impl SignedArgs {
+    fn done(&self, payload: Bytes, receipt: Option<Receipt>, id: &str, clock: &Clock) -> Result<(), Stop> {
+        show(&self.answer, &[(Answered::one(payload, receipt)?, Asked::Change(id))], None, clock).map(|_| ())
+    }
 }
 
 impl Signing {
@@ -211,65 +202,6 @@ impl ActionWord {
     fn brings_a_version(self) -> bool {
         matches!(self, Self::Amend | Self::Renew)
     }
-}
-
-impl Draft {
-    /// The request to prepare it; `previous` is the version it takes the place of.
-    fn request(
-        &self,
-        purpose: &PurposeArgs,
-        previous: &str,
-        today: CalendarDate,
-    ) -> Result<PrepareLicenceRequest, Stop> {
-        let mut value = message::value(self.file.as_deref(), &[])?;
-        let texts = [
-            ("type_code", &self.type_code),
-            ("number", &self.number),
-            ("issued_on", &self.issued_on),
-            ("valid_from", &self.valid_from),
-            ("valid_until", &self.valid_until),
-            ("division", &self.division),
-        ];
-        for (name, text) in texts {
-            if let Some(text) = text {
-                message::set(&mut value, name, json!(text));
-            }
-        }
-        if !self.holders.is_empty() {
-            let holders: Result<Vec<Value>, Stop> = self.holders.iter().map(|text| holder(text)).collect();
-            message::set(&mut value, "holders", holders?.into());
-        }
-        let mut draft: PrepareLicenceRequest = message::read(PREPARE, &value)?;
-        for text in &self.face {
-            let (name, value) =
-                text.split_once('=').ok_or_else(|| Stop::usage(format!("{text}: use NAME=VALUE (应为 名称=值)")))?;
-            draft.face_fields.retain(|field| field.name != name);
-            draft.face_fields.push(crate::wire::proto::library::v1::Field {
-                name: name.to_owned(),
-                value: value.to_owned(),
-                masked: false,
-            });
-        }
-        let issued_on = draft.issued_on.unwrap_or_else(|| day::to_proto(today));
-        draft.issued_on = Some(issued_on);
-        draft.valid_from = draft.valid_from.or(Some(issued_on));
-        draft.previous_licence_id = previous.to_owned();
-        draft.purpose = purpose.of_change().or(draft.purpose);
-        draft.operator = purpose.operator().or(draft.operator);
-        if draft.item_code.is_empty() {
-            draft.item_code = purpose.item.clone().unwrap_or_default();
-        }
-        Ok(draft)
-    }
-}
-
-fn holder(text: &str) -> Result<Value, Stop> {
-    let form = || Stop::usage(format!("{text}: use TYPE:CODE=NAME (应为 代码类型:代码=姓名)"));
-    let (code, name) = text.split_once('=').ok_or_else(form)?;
-    if !code.contains(':') {
-        return Err(form());
-    }
-    Ok(json!({ "code": code, "name": name }))
 }
 
 /// Runs `wuku licence`.
@@ -325,61 +257,76 @@ pub async fn run(args: &LicenceArgs, clock: &Clock) -> Result<(), Stop> {
     }
 }
 
-/// Prepares, looks, signs, issues. A crash before the last step leaves nothing in the library.
+/// Prepares, looks, signs, keeps, issues. A crash before the last step leaves nothing in the library; after it, the kept attempt
+/// finds out.
 async fn issue(
-    shared: &ChangeArgs,
+    shared: &SignedArgs,
     key: &DepartmentKey,
     draft: &PrepareLicenceRequest,
     clock: &Clock,
 ) -> Result<(), Stop> {
     let channel = shared.connection.open().await?;
-    let ready = prepare(shared, &channel, draft, clock).await?;
-    let id = shared.id()?;
-    let message = key.issue(draft, &ready, &id)?;
-    let mut client = LicenceServiceClient::new(channel);
-    let reply = client.issue_licence(request(message)).await.map_err(|status| shared.stopped(&status))?.into_inner();
+    let message: IssueLicenceRequest = match shared.attempt.earlier()? {
+        Some(earlier) => earlier,
+        None => {
+            let ready = prepare(shared, &channel, draft, clock).await?;
+            let message = key.issue(draft, &ready, &fresh_id()?)?;
+            shared.attempt.keep(&message)?;
+            message
+        }
+    };
+    let id = message.request_id.clone();
+    eprintln!("wuku: request id {id} (请求编号)");
+    let reply = LicenceServiceClient::new(channel).issue_licence(request(message)).await;
+    let reply =
+        reply.map_err(|status| shared.attempt.stopped(&status, shared.answer.evidence.as_deref()))?.into_inner();
     shared.done(reply.payload, reply.receipt, &id, clock)
 }
 
-/// Signs the order, for amend and renew the new version too, and hands both in.
+/// Signs the order, for amend and renew the new version too, keeps both and hands them in.
 async fn change(
-    shared: &ChangeArgs,
+    shared: &SignedArgs,
     key: &DepartmentKey,
     order: LicenceOrder,
     draft: Option<&PrepareLicenceRequest>,
     clock: &Clock,
 ) -> Result<(), Stop> {
     let channel = shared.connection.open().await?;
-    let who = CatalogueServiceClient::new(channel.clone()).who_am_i(request(WhoAmIRequest {})).await?.into_inner();
-    let order = LicenceOrder { hub: who.hub, ..order };
-    let (id, message) = match draft {
-        Some(draft) => {
-            let ready = prepare(shared, &channel, draft, clock).await?;
-            let id = shared.id()?;
-            let message = key.replace(&order, draft, &ready, &id)?;
-            (id, message)
-        }
+    let message: ChangeLicenceRequest = match shared.attempt.earlier()? {
+        Some(earlier) => earlier,
         None => {
-            let id = shared.id()?;
-            let message = key.change(&order, &id, shared.purpose.of_change(), shared.purpose.operator())?;
-            (id, message)
+            let who = CatalogueServiceClient::new(channel.clone()).who_am_i(request(WhoAmIRequest {})).await?;
+            let order = LicenceOrder { hub: who.into_inner().hub, ..order };
+            let id = fresh_id()?;
+            let message = match draft {
+                Some(draft) => key.replace(&order, draft, &prepare(shared, &channel, draft, clock).await?, &id)?,
+                None => key.change(&order, &id, shared.purpose.of_change(), shared.purpose.operator())?,
+            };
+            shared.attempt.keep(&message)?;
+            message
         }
     };
-    let mut client = LicenceServiceClient::new(channel);
-    let reply = client.change_licence(request(message)).await.map_err(|status| shared.stopped(&status))?.into_inner();
+    let id = message.request_id.clone();
+    eprintln!("wuku: request id {id} (请求编号)");
+    let reply = LicenceServiceClient::new(channel).change_licence(request(message)).await;
+    let reply =
+        reply.map_err(|status| shared.attempt.stopped(&status, shared.answer.evidence.as_deref()))?.into_inner();
     shared.done(reply.payload, reply.receipt, &id, clock)
 }
 
 /// The bytes to sign, as the hub prepared and recorded them.
 async fn prepare(
-    shared: &ChangeArgs,
+    shared: &SignedArgs,
     channel: &Channel,
     draft: &PrepareLicenceRequest,
     clock: &Clock,
 ) -> Result<PreparedLicence, Stop> {
     let mut client = LicenceServiceClient::new(channel.clone());
-    let reply =
-        client.prepare_licence(request(draft.clone())).await.map_err(|status| shared.stopped(&status))?.into_inner();
+    let reply = client
+        .prepare_licence(request(draft.clone()))
+        .await
+        .map_err(|status| refused(&status, shared.answer.evidence.as_deref()))?
+        .into_inner();
     let answered = Answered::one(reply.payload, reply.receipt)?;
     let trust =
         shared.answer.trust.as_deref().map(|path| open_trust(path, shared.answer.root_key.as_deref())).transpose()?;
@@ -492,6 +439,21 @@ mod tests {
         for action in ["amend", "renew", "suspend", "resume", "rescind", "cancel", "lapse", "transfer-out"] {
             assert_eq!(order(action, &["--document", "d"]), Ok(()), "{action}");
         }
+    }
+
+    #[test]
+    fn a_kept_attempt_is_the_same_request_again_and_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let attempt = Attempt { attempt: Some(folder.path().join("a")) };
+        assert_eq!(attempt.earlier::<IssueLicenceRequest>().unwrap(), None);
+        let message = IssueLicenceRequest { request_id: "r".into(), content: "c".into(), ..Default::default() };
+        attempt.keep(&message).unwrap();
+        assert_eq!(attempt.earlier().unwrap(), Some(message));
+        let mode = folder.path().join("a").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::write(folder.path().join("a"), "rubbish").unwrap();
+        assert_eq!(attempt.earlier::<IssueLicenceRequest>().unwrap_err().code, 2);
     }
 
     #[test]

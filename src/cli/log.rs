@@ -1,6 +1,6 @@
 //! `wuku log`: what the hub's log shows to everybody, checked here, and who looked at a subject.
-use super::answer::{AnswerArgs, Answered, Asked, open_trust, show};
-use super::connection::{Connection, PurposeArgs, Stop, fresh, refused, request};
+use super::answer::{AnswerArgs, Answered, Asked, open_trust, refusal, show};
+use super::connection::{Connection, PurposeArgs, Stop, fresh, request};
 use super::lookup::{holder, licence_id};
 use super::words::instant;
 use crate::clock::Clock;
@@ -136,7 +136,8 @@ pub async fn run(args: &LogArgs, clock: &Clock) -> Result<(), Stop> {
             let mut client = ReceiptServiceClient::new(connection.open().await?);
             let message = ListAccessesRequest { question: question.clone() };
             let reply = client.list_accesses(request(message)).await;
-            let reply = reply.map_err(|status| refused(&status, answer.evidence.as_deref()))?.into_inner();
+            let reply =
+                reply.map_err(|status| refusal(answer, &status, Asked::Question(&question), clock))?.into_inner();
             let answered = Answered::one(reply.payload, reply.receipt)?;
             show(answer, &[(answered, Asked::Question(&question))], None, clock).map(|_| ())
         }

@@ -1,8 +1,8 @@
 //! `wuku lookup`: every kind of question, with a fresh nonce each, its answer checked to be ours.
 mod question;
 
-use super::answer::{AnswerArgs, Answered, Asked, show};
-use super::connection::{ANSWER_BYTES_MAX, Connection, PurposeArgs, Stop, refused, request};
+use super::answer::{AnswerArgs, Answered, Asked, refusal, show};
+use super::connection::{ANSWER_BYTES_MAX, Connection, PurposeArgs, Stop, request};
 use crate::clock::Clock;
 use crate::library::codes::CalendarDate;
 use crate::wire::proto::exchange::v1::exchange_service_client::ExchangeServiceClient;
@@ -340,7 +340,7 @@ impl What {
 pub async fn run(args: &LookupArgs, clock: &Clock) -> Result<(), Stop> {
     let shared = args.what.shared();
     let ready = question::ready(&args.what)?;
-    let (answers, listing) = ask(shared, &ready).await?;
+    let (answers, listing) = ask(shared, &ready, clock).await?;
     let questions = ready.questions();
     let asked = |n: usize| match &ready {
         Ready::Batch(_) => questions.get(n),
@@ -359,10 +359,13 @@ pub async fn run(args: &LookupArgs, clock: &Clock) -> Result<(), Stop> {
 }
 
 /// Asks, and gives the answers with what stands beside them.
-async fn ask(shared: &Shared, ready: &Ready) -> Result<(Vec<Answered>, Option<Value>), Stop> {
+async fn ask(shared: &Shared, ready: &Ready, clock: &Clock) -> Result<(Vec<Answered>, Option<Value>), Stop> {
     let channel = shared.connection.open().await?;
     let mut client = ExchangeServiceClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX);
-    let stopped = |status: Status| refused(&status, shared.answer.evidence.as_deref());
+    let questions = ready.questions();
+    let stopped = |status: Status| {
+        refusal(&shared.answer, &status, Asked::Question(questions.first().map_or(&[], |q| q.as_ref())), clock)
+    };
     let one = |payload: Bytes, receipt| Ok((vec![Answered::one(payload, receipt)?], None));
     match ready.clone() {
         Ready::LookUp(question) => {

@@ -95,9 +95,13 @@ pub fn of_payload(payload: &Payload, language: Language) -> (String, Vec<Row>) {
 /// The clerk's word for a licence's state. A distrusted issuer comes first: a person must look.
 #[must_use]
 pub fn state(standing: &LicenceStanding) -> Both {
-    if standing.issuer_standing() == IssuerStanding::IssuerDistrusted {
-        return ("需人工核对（签发密钥已停止信任）", "needs a person: the issuer's key is distrusted");
-    }
+    if standing.issuer_standing() == IssuerStanding::IssuerDistrusted { DISTRUSTED } else { state_beneath(standing) }
+}
+
+const DISTRUSTED: Both = ("需人工核对（签发密钥已停止信任）", "needs a person: the issuer's key is distrusted");
+
+/// The word for the state itself, whoever signed.
+fn state_beneath(standing: &LicenceStanding) -> Both {
     match standing.state() {
         LicenceState::Valid => ("有效", "valid"),
         LicenceState::Suspended => ("暂扣中", "suspended"),
@@ -183,11 +187,14 @@ fn of_record(record: &Record, language: Language, rows: &mut Vec<Row>) {
 
 fn of_standing(standing: &LicenceStanding, language: Language, rows: &mut Vec<Row>) {
     let say = |both: Both| language.pick(both).to_owned();
-    let mut text = say(state(standing));
+    let mut text = say(state_beneath(standing));
     if let Some(since) = &standing.since {
         text += &format!("{}{}", language.pick(("，自 ", ", since ")), day(since));
     }
     rows.push((say(("状态", "state")), text));
+    if standing.issuer_standing() == IssuerStanding::IssuerDistrusted {
+        rows.push((say(("签发密钥", "issuer's key")), say(DISTRUSTED)));
+    }
     if !standing.document_number.is_empty() {
         rows.push((say(("文号", "document")), standing.document_number.clone()));
     }
@@ -249,14 +256,17 @@ fn of_absence(absence: &Absence, language: Language, rows: &mut Vec<Row>) {
 fn of_access(access: &Access, language: Language) -> Row {
     let operator = access.operator.clone().unwrap_or_default();
     let purpose = access.purpose.clone().unwrap_or_default();
-    let kind = PurposeKind::try_from(purpose.kind).unwrap_or_default().as_str_name();
+    let kind = purpose.kind().as_str_name();
     let kind = kind.strip_prefix("PURPOSE_KIND_").unwrap_or(kind).to_ascii_lowercase();
     let what = Kind::try_from(access.kind).unwrap_or_default().as_str_name();
     let parts = [
         access.caller.clone(),
         [operator.id, operator.window].join(" ").trim().to_owned(),
         what.strip_prefix("KIND_").unwrap_or(what).to_owned(),
-        [kind, purpose.item, purpose.reference, purpose.use_cause].join(" ").trim().to_owned(),
+        match purpose.kind() {
+            PurposeKind::Unspecified => String::new(),
+            _ => [kind, purpose.item, purpose.reference, purpose.use_cause].join(" ").trim().to_owned(),
+        },
         language.pick(of_outcome(Outcome::try_from(access.outcome).unwrap_or_default())).to_owned(),
     ];
     let text = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" · ");
