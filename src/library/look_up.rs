@@ -4,7 +4,7 @@ use super::coverage::missing;
 use super::licence::{self, LicenceRow};
 use super::name::{self, NameMatch};
 use super::project::{project, read_fields};
-use super::question::{Asked, Fact, Question, RecordKey, Subject, base_library, licence_series};
+use super::question::{Asked, Fact, Mode, Question, RecordKey, Subject, base_library, licence_series};
 use super::record::{Fields, LinkKind, Moment, Opened, View};
 use super::schema::Library;
 use super::verified::Verified;
@@ -134,7 +134,7 @@ impl Room<'_> {
             let held = read_fields(opened)?;
             record.fields = project(opened.library, &held.fields, wanted, &candidate.fields, mode);
             let geometry = wanted.iter().chain(&candidate.fields).filter(|f| *f == "geometry").count() == 2;
-            record.geometry = held.geometry.filter(|_| geometry);
+            record.geometry = held.geometry.filter(|_| geometry && mode != Mode::YesNo);
         }
         let grant = Some(candidate.grant.clone());
         Ok(self.finding(Outcome::Found, Answer::Record(record), Some(subject), vec![opened.record_version()], grant))
