@@ -15,3 +15,5 @@ mod kills; // kill -9 under load, and an oracle that looks
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
 mod questions;
 mod signed; // questions signed by who asks // outcomes, refusals, the two times, request ids, masking, evidence
+mod permissions; // who may see what, as a reviewed text file
+mod questions; // outcomes, refusals, the two times, request ids, masking, evidence
