@@ -24,7 +24,8 @@ pub struct Opened {
     pub snapshot: Arc<dyn Snapshot>,
     /// What opens its rows.
     pub vault: Vault,
-    _store: Arc<dyn Store>,
+    /// The store, for who damages it.
+    pub store: Arc<dyn Store>,
 }
 
 /// Opens a stopped hub's data folder.
@@ -33,7 +34,7 @@ pub async fn open(hub: &Hub) -> Opened {
     let store: Arc<dyn Store> = Arc::new(Rocks::open(&hub.config.data.path, &settings, Clock::system()).unwrap());
     let kek = Kek::load(&hub.config.keys.kek_file, &hub.config.data.path).unwrap();
     let vault = Vault::open(&kek, store.as_ref()).await.unwrap();
-    Opened { snapshot: store.snapshot().await.unwrap(), vault, _store: store }
+    Opened { snapshot: store.snapshot().await.unwrap(), vault, store }
 }
 
 /// Every entry of the log, read by itself.

@@ -16,12 +16,14 @@ use wuku::wire::proto::catalogue::v1::catalogue_service_client::CatalogueService
 use wuku::wire::proto::exchange::v1::exchange_service_client::ExchangeServiceClient;
 use wuku::wire::proto::exchange::v1::payload::Answer;
 use wuku::wire::proto::exchange::v1::{
-    Absence, BatchLookUpRequest, Change, Context, DeriveAnswer, DeriveQuestion, DeriveRequest, HolderQuestion,
-    LookUpHolderRequest, LookUpQuestion, LookUpRequest, MatchAnswer, MatchQuestion, MatchRequest, Payload,
-    RecordedItem,
+    Absence, AreaQuestion, BatchLookUpRequest, Change, Context, DeriveAnswer, DeriveQuestion, DeriveRequest,
+    HolderQuestion, LookUpAreaRequest, LookUpHolderRequest, LookUpQuestion, LookUpRequest, MatchAnswer, MatchQuestion,
+    MatchRequest, Payload, RecordedItem,
 };
+use wuku::wire::proto::intake::v1::intake_service_client::IntakeServiceClient;
 use wuku::wire::proto::library::v1::{Date, HolderCode, Record, RecordKey, record_key::Key};
 use wuku::wire::proto::licence::v1::licence_service_client::LicenceServiceClient;
+use wuku::wire::proto::receipt::v1::receipt_service_client::ReceiptServiceClient;
 use wuku::wire::proto::receipt::v1::{Operator, Purpose, PurposeKind};
 
 /// A system, connected.
@@ -68,6 +70,7 @@ answered! {
     catalogue: PutDepartmentResponse PutSystemResponse PutResourceResponse ApplyGrantResponse DecideGrantResponse
         WithdrawGrantResponse;
     receipt: ListAccessesResponse;
+    intake: ReleaseImportResponse;
 }
 
 impl Caller {
@@ -84,6 +87,16 @@ impl Caller {
     /// Its catalogue client.
     pub fn catalogue(&self) -> CatalogueServiceClient<Channel> {
         CatalogueServiceClient::new(self.channel.clone())
+    }
+
+    /// Its intake client.
+    pub fn intake(&self) -> IntakeServiceClient<Channel> {
+        IntakeServiceClient::new(self.channel.clone())
+    }
+
+    /// Its receipt client.
+    pub fn receipt(&self) -> ReceiptServiceClient<Channel> {
+        ReceiptServiceClient::new(self.channel.clone())
     }
 
     /// Asks for one record.
@@ -118,6 +131,13 @@ impl Caller {
             LookUpHolderRequest { question: question.encode_to_vec().into(), ..LookUpHolderRequest::default() };
         let response = self.exchange().look_up_holder(request).await?.into_inner();
         Ok(self.items(response.items, &response.checkpoint))
+    }
+
+    /// Asks for features by place.
+    pub async fn area(&self, question: &AreaQuestion) -> Result<(Vec<Proved>, String), Status> {
+        let request = LookUpAreaRequest { question: question.encode_to_vec().into(), ..LookUpAreaRequest::default() };
+        let response = self.exchange().look_up_area(request).await?.into_inner();
+        Ok((self.items(response.items, &response.checkpoint), response.next_page_token))
     }
 
     /// Recorded items with the checkpoint they share.

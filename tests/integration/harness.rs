@@ -188,13 +188,16 @@ impl Hub {
     /// Verifies the whole log of a hub that has stopped.
     pub async fn audit(mut self) {
         self.ended = true;
-        let fsck = Command::new(env!("CARGO_BIN_EXE_wuku"))
-            .args(["fsck", "--config", self.path("wuku.toml").to_str().unwrap()])
-            .output()
-            .unwrap();
+        let fsck = self.fsck();
         let (said, why) = (String::from_utf8_lossy(&fsck.stdout), String::from_utf8_lossy(&fsck.stderr));
         assert!(fsck.status.success(), "fsck: {said} {why}");
         audit::whole(&self).await;
+    }
+
+    /// What `wuku fsck` says of a hub that has stopped.
+    pub fn fsck(&self) -> std::process::Output {
+        let config = self.path("wuku.toml");
+        Command::new(env!("CARGO_BIN_EXE_wuku")).args(["fsck", "--config", config.to_str().unwrap()]).output().unwrap()
     }
 
     /// For a test that has damaged the hub on purpose.

@@ -1,7 +1,7 @@
 //! Licences are signed by their authority: prepared, signed, issued, changed by order. Each wrong way has a reason of its own.
-use crate::client::{date, failed, licence, request_id};
+use crate::client::{blamed, date, failed, licence, reason, request_id};
 use crate::harness::{HUB, Hub};
-use crate::world::{CLINICS, HEALTH, HOLDER, MARKET, REGISTRY, WINDOW, draft, order, signature};
+use crate::world::{CLINICS, HEALTH, HOLDER, MARKET, REGISTRY, WINDOW, draft, field, order, signature};
 use prost::Message;
 use prost::bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -178,5 +178,35 @@ async fn a_renewal_is_a_new_version_under_the_same_serial_and_closes_the_old_one
     // An order on the closed version does nothing.
     let late = hub.ordering(&order(&old, OrderAction::Revoke));
     assert_eq!(failed(registry.change(late).await), Reason::TransitionNotAllowed);
+    hub.end().await;
+}
+
+#[tokio::test]
+async fn a_preparation_names_everything_that_does_not_fit_and_a_change_needs_a_request_id() {
+    let hub = Hub::new().await;
+    let registry = hub.caller(REGISTRY);
+    let mut unknown = draft();
+    unknown.type_code = format!("{}999", MARKET.uscc());
+    assert_eq!(failed(registry.prepare(unknown).await), Reason::LicenceTypeUnknown);
+    let mut face = draft();
+    face.face_fields = vec![field("floor_area", "large"), field("colour", "red")];
+    let status = registry.prepare(face).await.unwrap_err();
+    assert_eq!(reason(&status), Reason::LicenceFieldsInvalid);
+    let named = ["premises", "floor_area", "colour"].map(|name| format!("face_fields.{name}"));
+    assert_eq!(blamed(&status), named.into());
+    let mut dates = draft();
+    (dates.issued_on, dates.valid_until) = (None, Some(date(2026, 2, 30)));
+    dates.holders[0].code.as_mut().unwrap().code = "331099199003070014".into();
+    let status = registry.prepare(dates).await.unwrap_err();
+    assert_eq!(reason(&status), Reason::RequestMalformed);
+    assert_eq!(blamed(&status), ["issued_on", "valid_until", "holders[0].code"].map(str::to_owned).into());
+    let clinics = hub.caller(CLINICS);
+    assert_eq!(failed(clinics.prepare(draft()).await), Reason::IssuerNotAuthorised);
+
+    let prepared = registry.prepare(draft()).await.unwrap();
+    let nameless = IssueLicenceRequest { request_id: String::new(), ..hub.issuing(&prepared) };
+    assert_eq!(failed(registry.issue(nameless).await), Reason::RequestIdMissing);
+    let missing = order(&prepared.licence_id, OrderAction::Revoke);
+    assert_eq!(failed(registry.change(hub.ordering(&missing)).await), Reason::TargetUnknown, "prepared is not issued");
     hub.end().await;
 }

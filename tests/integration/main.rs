@@ -10,10 +10,14 @@ mod harness; // certificates, configuration, the process
 mod world; // who there is, what they may, one licence type
 
 mod access; // who may ask what: roles, grants, certificates, limits of the edge
+mod intake; // files in, and what can be asked of them then
 mod interop; // a client and a verifier that are not ours
 mod kills; // kill -9 under load, and an oracle that looks
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
-mod questions;
-mod signed; // questions signed by who asks // outcomes, refusals, the two times, request ids, masking, evidence
 mod permissions; // who may see what, as a reviewed text file
+mod privacy; // nobody in plain text
 mod questions; // outcomes, refusals, the two times, request ids, masking, evidence
+mod reasons; // every reason is asserted somewhere
+mod receipt; // proofs for outsiders, audit, damage
+mod rpcs; // every rpc once
+mod signed; // questions signed by who asks

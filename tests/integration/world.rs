@@ -7,10 +7,12 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use sha2::{Digest, Sha256};
 use tonic::Status;
 use wuku::cli::dev_certs::{DevCerts, DevDepartment, Pair};
+use wuku::clock::Clock;
 use wuku::config::Config;
-use wuku::library::codes::Uscc;
+use wuku::library::codes::{CalendarDate, CitizenId, HolderCode, Uscc};
 use wuku::wire::proto::catalogue::v1::{
     AllowedPurpose, ApplyGrantRequest, DecideGrantRequest, Department, FactKind, Grant, GrantMode, GrantState,
     PutDepartmentRequest, PutResourceRequest, PutSystemRequest, QuestionKind, Resource, Role, SharingClass, System,
@@ -18,6 +20,10 @@ use wuku::wire::proto::catalogue::v1::{
 };
 use wuku::wire::proto::exchange::v1::PreparedLicence;
 use wuku::wire::proto::exchange::v1::payload::Answer;
+use wuku::wire::proto::intake::v1::import_request::Message as Up;
+use wuku::wire::proto::intake::v1::{
+    ImportFormat, ImportOpening, ImportPart, ImportRequest, ImportResponse, ImportScope, Manifest,
+};
 use wuku::wire::proto::library::v1::{DepartmentSignature, Field, Library};
 use wuku::wire::proto::licence::v1::{
     Authority, ChangeLicenceRequest, FaceField, Holder, HolderCategory, IssueLicenceRequest, LicenceOrder, LicenceType,
@@ -453,4 +459,106 @@ pub fn refused(caller: &Caller, result: Result<Proved, Status>) -> wuku::failure
     let (found, _) = caller.refused(&status);
     assert_eq!(found, reason(&status));
     found
+}
+
+/// A file of a source department.
+pub struct Delivery<'a> {
+    /// The system that sends it.
+    pub system: Name,
+    /// The department that signs it.
+    pub body: &'a Body,
+    /// The resource.
+    pub resource: &'a str,
+    /// Snapshot or increment.
+    pub scope: ImportScope,
+    /// How it is written.
+    pub format: ImportFormat,
+    /// The file.
+    pub file: Vec<u8>,
+    /// Its rows.
+    pub rows: u64,
+    /// The batch; another one makes another import of the same file.
+    pub batch: &'a str,
+}
+
+impl Delivery<'_> {
+    /// The manifest.
+    pub fn manifest(&self) -> Manifest {
+        Manifest {
+            format: 1,
+            hub: HUB.into(),
+            resource: self.resource.into(),
+            system: uri(self.system),
+            scope: self.scope as i32,
+            file_format: self.format as i32,
+            file_bytes: self.file.len() as u64,
+            file_sha256: Bytes::copy_from_slice(&Sha256::digest(&self.file)),
+            rows: self.rows,
+            source_time_ms: Clock::system().now_ms() - 60_000,
+            batch: self.batch.into(),
+        }
+    }
+}
+
+/// The opening of an import, signed by its department.
+pub fn opening(certs: &DevCerts, body: &Body, manifest: &Manifest) -> ImportOpening {
+    let manifest = Bytes::from(manifest.encode_to_vec());
+    ImportOpening {
+        signature: Some(signature(&certs.issuer(&body.uscc()), "manifest", &manifest)),
+        manifest,
+        ..ImportOpening::default()
+    }
+}
+
+impl Caller {
+    /// Streams an import and reads everything that is said: the last word, if it ended well.
+    pub async fn import(&self, opening: ImportOpening, file: &[u8]) -> Result<ImportResponse, Status> {
+        let parts = file.chunks(50_000).scan(0, |offset, bytes| {
+            let part = ImportPart { offset: *offset, bytes: Bytes::copy_from_slice(bytes) };
+            *offset += bytes.len() as u64;
+            Some(ImportRequest { message: Some(Up::Part(part)) })
+        });
+        let first = std::iter::once(ImportRequest { message: Some(Up::Opening(opening)) });
+        let messages: Vec<ImportRequest> = first.chain(parts).collect();
+        let mut down = self.intake().import(tokio_stream::iter(messages)).await?.into_inner();
+        let mut last = None;
+        while let Some(response) = down.message().await? {
+            last = Some(response);
+        }
+        last.ok_or_else(|| Status::cancelled("nothing was said"))
+    }
+}
+
+impl Hub {
+    /// Imports a file whole.
+    pub async fn import(&self, delivery: &Delivery<'_>) -> Result<ImportResponse, Status> {
+        let opening = opening(&self.certs, delivery.body, &delivery.manifest());
+        self.caller(delivery.system).import(opening, &delivery.file).await
+    }
+}
+
+/// The population file's header.
+pub const PERSON_HEADER: &str = "holder_code_type,holder_code,name,sex,birth_date,address,division,life_status\n";
+
+/// A resident born on 7 March 1990, the n-th of that day: identity number and row.
+pub fn resident(n: u16, name: &str) -> (String, String) {
+    let birth = CalendarDate::new(1990, 3, 7).unwrap();
+    let id = HolderCode::of_citizen(&CitizenId::make("331099", birth, n).unwrap()).code().to_owned();
+    let sex = if n % 2 == 1 { "male" } else { "female" };
+    let row = format!("111,{id},{name},{sex},1990-03-07,浙江省台州市天台县演示样本路{n}号,331023,alive\n");
+    (id, row)
+}
+
+/// A population file of these rows.
+pub fn people<'a>(scope: ImportScope, rows: &[String], batch: &'a str) -> Delivery<'a> {
+    Delivery {
+        system: POPULATION,
+        body: &POLICE,
+        resource: PEOPLE,
+        scope,
+        format: ImportFormat::CsvUtf8,
+        file: format!("{PERSON_HEADER}{}", rows.concat()).into_bytes(),
+        rows: rows.len() as u64,
+        batch,
+    }
 }
