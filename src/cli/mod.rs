@@ -10,6 +10,7 @@ pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod grant; // what a system may ask
 pub mod hub; // a hub put together from its configuration
+pub mod import; // sends a source department's file
 pub mod init; // makes a new hub
 pub mod licence; // what an issuing authority does
 pub mod log; // what the log shows to everybody

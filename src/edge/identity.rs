@@ -72,6 +72,14 @@ impl Peer {
     }
 }
 
+/// The identity a certificate names, of whichever hub: what a client signs as before it has asked anybody.
+///
+/// # Errors
+/// An [`IdentityFault`] unless exactly one `wuku://` URI is there.
+pub fn named(der: &[u8]) -> Result<String, IdentityFault> {
+    only_identity(&Certificate::from_der(der).map_err(|_| IdentityFault::Unreadable)?)
+}
+
 fn only_identity(certificate: &Certificate) -> Result<String, IdentityFault> {
     let extension = certificate.tbs_certificate().get_extension::<SubjectAltName>();
     let Some((_, names)) = extension.map_err(|_| IdentityFault::Unreadable)? else {

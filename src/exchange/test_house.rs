@@ -6,12 +6,11 @@ use crate::cli::dev_certs::{Authority, DevCerts, DevDepartment};
 use crate::clock::Clock;
 use crate::library::codes::Uscc;
 use crate::library::licence::{IssuerTrust, Issuers, SignedThing};
-use crate::library::record::{Row, View};
-use crate::library::schema::Library;
+use crate::library::record::View;
 use crate::log::{Ed25519, HubName, LogKey, SuiteName};
 use crate::policy::{Caller, Operation, Policy};
 use crate::receipt::recorder::{Recorded, Recorder};
-use crate::receipt::sequencer::{self, Parts, Unit};
+use crate::receipt::sequencer::{self, Parts};
 use crate::store::faulty::FaultyStore;
 use crate::store::fence::{Fence, FenceThread};
 use crate::store::memory::Memory;
@@ -22,7 +21,6 @@ use crate::wire::order::{Repeatable, ordered};
 use crate::wire::proto::catalogue::v1 as c;
 use crate::wire::proto::library::v1::DepartmentSignature;
 use crate::wire::proto::receipt::v1::{Kind, Outcome};
-use prost::Message;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkcs8KeyDer};
 use std::num::NonZeroU64;
@@ -189,6 +187,10 @@ impl Ground {
     }
 }
 
+fn department(code: &str) -> c::Department {
+    c::Department { code: code.into(), name: code.into(), uscc: uscc(code), division: "331023".into(), version: 0 }
+}
+
 /// The URI of a system.
 pub(crate) fn uri(department: &str, system: &str) -> String {
     format!("wuku://{HUB}/{department}/{system}")
@@ -200,7 +202,7 @@ pub(crate) fn caller(department: &str, system: &str) -> Caller {
 }
 
 impl House {
-    /// The first rows: the data authority's own system is written by hand, everything after it by a change.
+    /// The first rows: the data authority by the bootstrap of a new hub, everything after it by a change of its own.
     async fn found(&self) {
         let system = c::System {
             uri: uri(AUTHORITY.0, AUTHORITY.1),
@@ -210,20 +212,9 @@ impl House {
             enabled: true,
             ..c::System::default()
         };
-        let body = system.encode_to_vec().into();
-        let row = Row { format: 1, code_type: "system".into(), code: system.uri.clone(), body, ..Row::default() };
-        let write = self.view().await.write(Library::System, &row, 0, &[]).unwrap();
-        let unit = Unit { checks: write.checks, puts: write.puts, stamped: write.stamped, ..Unit::default() };
-        self.exchange.recorder.ledger().record(unit).await.unwrap();
-        for code in DEPARTMENTS {
-            self.put_department(c::Department {
-                code: code.into(),
-                name: code.into(),
-                uscc: uscc(code),
-                division: "331023".into(),
-                version: 0,
-            })
-            .await;
+        self.exchange.bootstrap(&department(AUTHORITY.0), &system).await.unwrap();
+        for code in &DEPARTMENTS[1..] {
+            self.put_department(department(code)).await;
         }
     }
 

@@ -22,5 +22,6 @@ mod tests;
 mod validate; // a row into a record, or everything wrong with it
 
 pub use desk::{Intake, Progress, read_id};
+pub use parse::count_rows;
 pub use state::ImportId;
 pub use step::{Step, check};

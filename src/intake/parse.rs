@@ -268,6 +268,30 @@ impl<'de> Deserialize<'de> for Pairs {
     }
 }
 
+/// Counts the rows of a file as the hub will: CSV records after the header, JSON lines that are not blank. No byte of a longer
+/// GB18030 character is a quote, a comma or a line end, so nothing need be decoded.
+///
+/// # Errors
+/// What reading says.
+pub fn count_rows(file: impl Read, format: ImportFormat) -> io::Result<u64> {
+    let mut rows = 0_u64;
+    if format == ImportFormat::JsonLines {
+        let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            let text = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&line);
+            rows = rows.saturating_add(u64::from(!text.trim_ascii().is_empty()));
+            line.clear();
+        }
+        return Ok(rows);
+    }
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(file);
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(io::Error::other)? {
+        rows = rows.saturating_add(1);
+    }
+    Ok(rows.saturating_sub(1))
+}
+
 /// The staged parts as one stream. Refuses to go on when a row has taken too much.
 struct Parts {
     parts: mpsc::Receiver<Bytes>,

@@ -84,9 +84,7 @@ impl City {
         let Exchange { store, vault, hub, .. } = self.house.exchange.as_ref();
         let subject = fsck::Subject { store: store.as_ref(), vault, hub, fence: None };
         let report = fsck::check::<Ed25519>(subject, &mut |_| ()).await.unwrap();
-        // The house plants its first system without a statement; that one is rightly found.
-        let rest: Vec<_> = report.findings.iter().filter(|finding| !finding.place.starts_with("system ")).collect();
-        assert!(rest.is_empty() && report.findings.len() <= 1 && report.import_rows > 0, "{rest:?}");
+        assert!(report.is_clean() && report.import_rows > 0, "{:?}", report.findings);
     }
 
     async fn newest(&self, library: Library, code_type: &str, code: &str) -> Option<Opened> {
@@ -639,6 +637,7 @@ fn each_row_takes_effect_once(end: &End) {
         let cleaned = ended(city.intake.follow(ImportId::parse(&report.import_id).unwrap())).await.unwrap();
         assert!(cleaned.receipt.is_some(), "the receipt is still there for who asks again");
         assert_eq!(city.rows(Prefix::ImportPart.range()).await, 0);
+        city.assert_clean().await;
     });
 }
 
