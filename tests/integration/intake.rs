@@ -62,7 +62,7 @@ async fn good_rows_take_effect_bad_ones_are_named_with_their_reasons_and_a_snaps
 }
 
 /// The last chunk's payload and receipt in an import's report.
-struct Chunk(ImportResponse);
+pub struct Chunk(pub ImportResponse);
 
 impl crate::client::Answered for Chunk {
     fn parts(self) -> (Bytes, Option<wuku::receipt::Receipt>) {
@@ -197,7 +197,7 @@ async fn names_match_whatever_the_keyboard_and_own_characters_are_unknown() {
     let rows = [resident(1, "演示样本·艾力").1, resident(2, "演示样本\u{E123}").1];
     hub.import(&people(ImportScope::Snapshot, &rows, "1")).await.unwrap();
     let window = hub.caller(WINDOW);
-    let ask = async |n: u16, name: &str| {
+    let ask = async |n: u32, name: &str| {
         let question =
             MatchQuestion { context: Some(context()), holder: Some(citizen(&resident(n, "").0)), name: name.into() };
         let answer = window.r#match(&question).await.unwrap();

@@ -1,9 +1,13 @@
 //! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
 //!
 //! Ten kills here; `WUKU_KILLS=100` (`make kills`) for the long form. `WUKU_SEED` repeats a run's choices, though never its timing.
-use crate::client::{Caller, Proved, administration, licence, request_id};
+use crate::client::{Caller, Proved, administration, licence, person, request_id};
 use crate::harness::Hub;
-use crate::world::{CONSOLE, FOOD, FOOD_FIELDS, REGISTRY, WINDOW, draft, full_grant, issuing, order, ordering};
+use crate::intake::Chunk;
+use crate::world::{
+    CONSOLE, FOOD, FOOD_FIELDS, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, draft, full_grant, issuing, opening,
+    order, ordering, people, people_resource, resident,
+};
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,6 +21,7 @@ use wuku::wire::proto::catalogue::v1::{
     ApplyGrantRequest, DecideGrantRequest, Grant, GrantState, ListGrantsRequest, WithdrawGrantRequest,
 };
 use wuku::wire::proto::exchange::v1::LookUpRequest;
+use wuku::wire::proto::intake::v1::{ImportOpening, ImportPhase, ImportScope};
 use wuku::wire::proto::library::v1::LicenceState;
 use wuku::wire::proto::licence::v1::{ChangeLicenceRequest, IssueLicenceRequest, OrderAction};
 
@@ -40,6 +45,7 @@ enum Sent {
     Apply(ApplyGrantRequest),
     Decide(DecideGrantRequest),
     Withdraw(WithdrawGrantRequest),
+    Import(ImportOpening, Vec<u8>),
     Ask(LookUpRequest),
 }
 
@@ -55,6 +61,11 @@ struct Expected<T> {
 struct Oracle {
     licences: BTreeMap<String, Expected<LicenceState>>,
     grants: BTreeMap<String, Expected<GrantState>>,
+    /// By identity number, the version of the record: each row takes effect once, so it is never more than 1.
+    people: BTreeMap<String, Expected<u64>>,
+    imported: u32,
+    /// Of earlier rounds, to be looked at once more at the end.
+    filed: (BTreeMap<String, Expected<LicenceState>>, BTreeMap<String, Expected<u64>>),
     /// Of this round: what was sent, by whom, and the acknowledgement if it came.
     changes: Vec<(Sent, Option<Proved>)>,
     acknowledged: usize,
@@ -65,15 +76,19 @@ struct Oracle {
 async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_killed() {
     let kills = std::env::var("WUKU_KILLS").map_or(KILLS, |n| n.parse().unwrap());
     let mut rng = Rng::seeded();
-    let mut hub = Hub::new().await;
-    hub.grant_food().await;
+    let mut hub = city().await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
     for kill in 0..kills {
         let ms = rng.between(20, 500);
         round(&mut hub, &oracle, Told::WhenAcknowledged, &mut rng, ms).await;
         let problems = held(&hub, &oracle).await;
         assert!(problems.is_empty(), "kill {kill} after {ms} ms: {problems:#?}");
+        oracle.lock().unwrap().file();
     }
+    // What earlier rounds left stands after all the later kills too.
+    oracle.lock().unwrap().unfile();
+    let problems = lost(&hub, &oracle).await;
+    assert!(problems.is_empty(), "after the last kill: {problems:#?}");
     let acknowledged = oracle.lock().unwrap().acknowledged;
     eprintln!(
         "{kills} kills, {acknowledged} changes acknowledged, {} pieces of evidence",
@@ -86,8 +101,7 @@ async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_kill
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_oracle_catches_a_hub_that_acknowledges_before_it_commits() {
     let mut rng = Rng::seeded();
-    let mut hub = Hub::new().await;
-    hub.grant_food().await;
+    let mut hub = city().await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
     for _ in 0..50 {
         let ms = rng.between(20, 120);
@@ -100,6 +114,15 @@ async fn the_oracle_catches_a_hub_that_acknowledges_before_it_commits() {
     panic!("fifty kills, and no change that was only sent was missed: the oracle does not look");
 }
 
+/// A hub whose window may ask for what the clerks change.
+async fn city() -> Hub {
+    let hub = Hub::new().await;
+    hub.grant_food().await;
+    hub.caller(CONSOLE).put_resource(people_resource()).await.unwrap();
+    hub.grant(WINDOW, full_grant(PEOPLE, &["name"])).await;
+    hub
+}
+
 /// Load, a kill after so many milliseconds, and the hub started again.
 async fn round(hub: &mut Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut Rng, ms: u64) {
     oracle.lock().unwrap().changes.clear();
@@ -108,6 +131,7 @@ async fn round(hub: &mut Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut
             registry: hub.caller(REGISTRY),
             window: hub.caller(WINDOW),
             console: hub.caller(CONSOLE),
+            police: hub.caller(POPULATION),
             certs: hub.certs.clone(),
             oracle: oracle.clone(),
             told,
@@ -131,7 +155,8 @@ async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
     problems.append(&mut oracle.lock().unwrap().surprises);
     let changes = oracle.lock().unwrap().changes.clone();
     let (registry, window, console) = (hub.caller(REGISTRY), hub.caller(WINDOW), hub.caller(CONSOLE));
-    let callers = [&registry, &window, &console];
+    let police = hub.caller(POPULATION);
+    let callers = [&registry, &window, &console, &police];
     for (sent, acknowledged) in changes {
         let (first, again) = (sent.send(callers).await, sent.send(callers).await);
         let (Ok(first), Ok(again)) = (first, again) else {
@@ -149,14 +174,15 @@ async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
     let mut oracle = oracle.lock().unwrap();
     oracle.licences.values_mut().for_each(Expected::settle);
     oracle.grants.values_mut().for_each(Expected::settle);
+    oracle.people.values_mut().for_each(Expected::settle);
     problems
 }
 
 /// What was acknowledged and is not there, looked at before anything is sent again.
 async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
-    let (licences, grants) = {
+    let (licences, grants, residents) = {
         let oracle = oracle.lock().unwrap();
-        (oracle.licences.clone(), oracle.grants.clone())
+        (oracle.licences.clone(), oracle.grants.clone(), oracle.people.clone())
     };
     let mut problems = Vec::new();
     let window = hub.caller(WINDOW);
@@ -170,6 +196,14 @@ async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
                 other => panic!("{other:?}"),
             };
             problems.extend(licences[*id].judge(seen, id));
+        }
+    }
+    let ids: Vec<&String> = residents.keys().collect();
+    for some in ids.chunks(200) {
+        let questions: Vec<_> = some.iter().map(|id| person(id, &[])).collect();
+        for (id, answer) in some.iter().zip(window.batch(&questions).await.unwrap()) {
+            let seen = (answer.outcome() == Outcome::Found).then(|| answer.record().version);
+            problems.extend(residents[*id].judge(seen, id));
         }
     }
     let mut page = ListGrantsRequest { resource: FOOD.into(), page_size: 200, ..ListGrantsRequest::default() };
@@ -186,6 +220,19 @@ async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
         problems.extend(expected.judge(states.get(id).copied(), id));
     }
     problems
+}
+
+impl Oracle {
+    /// Puts aside what no later round touches; looking at all of it after each kill would take longer than the kills.
+    fn file(&mut self) {
+        self.filed.0.append(&mut self.licences);
+        self.filed.1.append(&mut self.people);
+    }
+
+    fn unfile(&mut self) {
+        self.licences.append(&mut self.filed.0);
+        self.people.append(&mut self.filed.1);
+    }
 }
 
 impl<T: Copy + PartialEq + std::fmt::Debug> Expected<T> {
@@ -207,11 +254,12 @@ impl Sent {
             Self::Apply(_) => "an application",
             Self::Decide(_) => "a decision",
             Self::Withdraw(_) => "a withdrawal",
+            Self::Import(..) => "an import",
             Self::Ask(_) => "a question",
         }
     }
 
-    async fn send(&self, [registry, window, console]: [&Caller; 3]) -> Result<Proved, Status> {
+    async fn send(&self, [registry, window, console, police]: [&Caller; 4]) -> Result<Proved, Status> {
         match self.clone() {
             Self::Issue(request) => registry.issue(request).await,
             Self::Order(request) => registry.change(request).await,
@@ -222,6 +270,10 @@ impl Sent {
             Self::Withdraw(request) => {
                 window.catalogue().withdraw_grant(request).await.map(|r| window.got(r.into_inner()))
             }
+            Self::Import(opening, file) => police.import(opening, &file).await.map(|report| {
+                assert_eq!(report.phase(), ImportPhase::Done, "{}", report.reason);
+                police.got(Chunk(report))
+            }),
             Self::Ask(request) => window.exchange().look_up(request).await.map(|r| window.got(r.into_inner())),
         }
     }
@@ -232,6 +284,7 @@ struct Clerk {
     registry: Caller,
     window: Caller,
     console: Caller,
+    police: Caller,
     certs: DevCerts,
     oracle: Arc<Mutex<Oracle>>,
     told: Told,
@@ -242,7 +295,8 @@ struct Clerk {
 impl Clerk {
     async fn work(mut self) {
         loop {
-            let done = match self.rng.between(0, 6) {
+            let done = match self.rng.between(0, 8) {
+                7 => self.import().await,
                 0 | 1 => self.issue().await,
                 2 => self.revoke().await,
                 3 => self.grants().await,
@@ -276,7 +330,7 @@ impl Clerk {
             oracle.changes.push((sent.clone(), None));
             oracle.changes.len() - 1
         };
-        let proved = sent.send([&self.registry, &self.window, &self.console]).await?;
+        let proved = sent.send([&self.registry, &self.window, &self.console, &self.police]).await?;
         let mut oracle = self.oracle.lock().unwrap();
         table(&mut oracle).insert(id.to_owned(), Expected { acknowledged: Some(state), sent: None });
         oracle.changes[at].1 = Some(proved);
@@ -323,6 +377,29 @@ impl Clerk {
         self.change(Sent::Withdraw(request), &id, GrantState::Withdrawn, |oracle| &mut oracle.grants).await
     }
 
+    /// A file of sixty new residents.
+    async fn import(&mut self) -> Result<(), Status> {
+        let first = {
+            let mut oracle = self.oracle.lock().unwrap();
+            oracle.imported += 60;
+            oracle.imported
+        };
+        let (ids, rows): (Vec<String>, Vec<String>) = (first..first + 60).map(|n| resident(n, "演示样本甲")).unzip();
+        let delivery = people(ImportScope::Increment, &rows, "kills");
+        let sent = Sent::Import(opening(&self.certs, &POLICE, &delivery.manifest()), delivery.file);
+        let tell = |expected: Expected<u64>| {
+            let mut oracle = self.oracle.lock().unwrap();
+            ids.iter().for_each(|id| _ = oracle.people.insert(id.clone(), expected));
+        };
+        match self.told {
+            Told::WhenAcknowledged => tell(Expected { acknowledged: None, sent: Some(1) }),
+            Told::WhenSent => tell(Expected { acknowledged: Some(1), sent: None }),
+        }
+        self.note(sent).await?;
+        tell(Expected { acknowledged: Some(1), sent: None });
+        Ok(())
+    }
+
     async fn ask(&mut self) -> Result<(), Status> {
         let Some(id) = self.mine.last() else { return self.issue().await };
         let question = licence(id, &["number", "holder_name"]).encode_to_vec().into();
@@ -337,7 +414,7 @@ impl Clerk {
             oracle.changes.push((sent.clone(), None));
             oracle.changes.len() - 1
         };
-        let proved = sent.send([&self.registry, &self.window, &self.console]).await?;
+        let proved = sent.send([&self.registry, &self.window, &self.console, &self.police]).await?;
         self.oracle.lock().unwrap().changes[at].1 = Some(proved.clone());
         Ok(proved)
     }

@@ -540,12 +540,13 @@ impl Hub {
 /// The population file's header.
 pub const PERSON_HEADER: &str = "holder_code_type,holder_code,name,sex,birth_date,address,division,life_status\n";
 
-/// A resident born on 7 March 1990, the n-th of that day: identity number and row.
-pub fn resident(n: u16, name: &str) -> (String, String) {
-    let birth = CalendarDate::new(1990, 3, 7).unwrap();
-    let id = HolderCode::of_citizen(&CitizenId::make("331099", birth, n).unwrap()).code().to_owned();
+/// The n-th resident, the first thousand born on 7 March 1990, the next a day later: identity number and row.
+pub fn resident(n: u32, name: &str) -> (String, String) {
+    let birth = CalendarDate::new(1990, 3, 7).unwrap().plus_days(i32::try_from(n / 1_000).unwrap()).unwrap();
+    let sequence = u16::try_from(n % 1_000).unwrap();
+    let id = HolderCode::of_citizen(&CitizenId::make("331099", birth, sequence).unwrap()).code().to_owned();
     let sex = if n % 2 == 1 { "male" } else { "female" };
-    let row = format!("111,{id},{name},{sex},1990-03-07,浙江省台州市天台县演示样本路{n}号,331023,alive\n");
+    let row = format!("111,{id},{name},{sex},{birth},浙江省台州市天台县演示样本路{n}号,331023,alive\n");
     (id, row)
 }
 
