@@ -88,7 +88,7 @@ impl Exchange {
                     Decision::Permitted(permit) => {
                         let moment = self.moment(&view, asked).await?;
                         let answered = look_up::answer(&view, &permit, asked, moment).await?; // Verified
-                        self.remember_misses(&view, caller, asked, &answered);
+                        self.remember_match(&view, caller, asked, &answered);
                         findings.extend(answered.findings.into_inner());
                         next = answered.next;
                     }

@@ -58,6 +58,8 @@ enum Command {
     Verify(crate::receipt::report::VerifyArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
     Fsck(fsck::FsckArgs),
+    /// Import a file under its department's signed manifest; goes on where it stopped (导入)
+    Import(import::ImportArgs),
     /// Make a demo city, play a scenario against it, keep serving (演示)
     Demo(demo::DemoArgs),
     /// Open a new log after a restore from too old a backup (恢复后另立新日志)
@@ -84,6 +86,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Log(args) => connection::run(log::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
+        Command::Import(args) => connection::run(import::run(&args)),
         Command::Demo(args) => said(demo::run(&args, &clock)),
         Command::Recover(args) => said(recover::run(&args, &clock)),
         Command::Trust(args) => said(trust::run(&args)),

@@ -96,8 +96,8 @@ impl Exchange {
         Ok(look_up::moment(view, asked.as_of.valid_on, position))
     }
 
-    /// Five misses on one code throttle the department that guesses.
-    pub(super) fn remember_misses(&self, view: &View, caller: &Caller, asked: &Asked, answered: &Answered) {
+    /// A match that did not miss gives back the try it was admitted with.
+    pub(super) fn remember_match(&self, view: &View, caller: &Caller, asked: &Asked, answered: &Answered) {
         let Question::Match { .. } = asked.question else { return };
         let missed = answered
             .findings
@@ -105,9 +105,8 @@ impl Exchange {
             .into_inner()
             .iter()
             .any(|finding| matches!(&finding.answer, Answer::Match(answer) if answer.truth() == Truth::No));
-        if let (true, Some(subject)) = (missed, asked.question.subject()) {
-            let subject_ref = view.vault().subject_ref(&subject.code_type, &subject.code);
-            self.policy.missed(caller, &subject_ref, view.now_ms);
+        if let (false, Some(subject)) = (missed, asked.question.subject()) {
+            self.policy.matched(caller, &view.vault().subject_ref(&subject.code_type, &subject.code));
         }
     }
 }

@@ -713,7 +713,10 @@ async fn credit_records_are_found_by_their_subject_and_features_by_their_place()
     let key: Subject = credit_key(&subject, "P-2");
     let opened = view.newest_of(Library::Credit, &key.code_type, &key.code).await.unwrap().unwrap();
     assert!(links.len() == 2 && links.contains(&(Library::Credit.number(), opened.index_key)));
-    assert_eq!(opened.row.valid_from, 20_260_105);
+    assert_eq!(
+        opened.row.valid_from, 0,
+        "its own dates say when it is in force: a corrected date leaves no earlier version standing"
+    );
 
     let feature = concat!(
         r#"{"feature_code":"331023-AP-1","kind":"门牌","name":"劳动路1号","division":"331023","datum":"CGCS2000","#,

@@ -142,8 +142,8 @@ impl Plan {
             (Some(subject), Library::Credit) => credit_key(subject, row.text("record_id").unwrap_or_default()),
             _ => Subject::new(row.key.code_type.as_str(), row.key.code.as_str()),
         };
-        let from = row.text("valid_from").or_else(|| row.text("effective_date"));
-        let valid_from = from.and_then(|text| CalendarDate::parse(text).ok()).map_or(0, day::number);
+        // A credit record's own dates say when it is in force; a corrected date must not leave the version before it standing.
+        let valid_from = row.text("valid_from").and_then(|text| CalendarDate::parse(text).ok()).map_or(0, day::number);
         let geometry = row.geometry.take();
         // The geometry is kept once, as numbers; its text would double the largest rows.
         let kept = row.fields.into_iter().filter(|(name, _)| geometry.is_none() || name != "geometry");

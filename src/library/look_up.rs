@@ -12,11 +12,14 @@ use super::{area, day};
 use crate::failure::{Failure, Reason};
 use crate::policy::{Candidate, Permit};
 use crate::receipt::recorder::Finding;
+use crate::wire::proto::catalogue::v1::Resource;
 use crate::wire::proto::exchange::v1::payload::Answer;
 use crate::wire::proto::exchange::v1::{Absence, DeriveAnswer, MatchAnswer, Truth};
 use crate::wire::proto::library::v1::{LicenceState, Provenance, Record};
 use crate::wire::proto::receipt::v1::{GrantRef, Outcome, RecordVersion};
 
+/// Records of one holder that are looked at for one question; where there are more, the answer says so.
+const LINKS_MAX: usize = 10_000;
 /// Records one answer by holder may give.
 pub(super) const ITEMS_MAX: usize = 200;
 
@@ -85,9 +88,38 @@ impl Room<'_> {
 
     /// Nothing is held under a key: says which kind of nothing.
     pub(super) async fn nothing(&self, key: &Subject, subject: Option<Subject>) -> Result<Finding, Failure> {
-        let candidate = self.first_candidate()?;
-        let (outcome, absence) = missing(&candidate.resource, &key.code_type, &key.code, self.moment.day);
-        Ok(self.finding(outcome, Answer::Absence(absence), subject, Vec::new(), Some(candidate.grant.clone())))
+        let (outcome, absence) = self.missing_of(key).await?;
+        let grant = self.permit.candidate_for(&absence.resource).or(self.permit.candidates().first());
+        let grant = grant.map(|candidate| candidate.grant.clone());
+        Ok(self.finding(outcome, Answer::Absence(absence), subject, Vec::new(), grant))
+    }
+
+    /// Which kind of nothing, over all resources that are granted: what one of them can say counts before what another does not
+    /// cover, and doubt before certainty. Loads are judged as of the recorded position asked about, and today.
+    async fn missing_of(&self, key: &Subject) -> Result<(Outcome, Absence), Failure> {
+        let mut best: Option<(u8, Outcome, Absence)> = None;
+        for candidate in self.permit.candidates() {
+            let mut resource = candidate.resource.clone();
+            if self.moment.position.is_some() {
+                let code = if resource.view_of.is_empty() { &resource.code } else { &resource.view_of };
+                let index_key = self.view.index_key(Library::Resource, "resource", code);
+                let then = Moment { day: self.view.today(), ..self.moment };
+                let then = self.view.at(Library::Resource, &index_key, then).await?;
+                let then: Option<Resource> = then.map(|opened| opened.body()).transpose()?;
+                resource.last_complete_load = then.and_then(|r| r.last_complete_load);
+            }
+            let (outcome, absence) = missing(&resource, &key.code_type, &key.code, self.view.today());
+            let rank = match outcome {
+                Outcome::Uncertain => 0,
+                Outcome::Absent => 1,
+                _ => 2,
+            };
+            if best.as_ref().is_none_or(|(least, ..)| rank < *least) {
+                best = Some((rank, outcome, absence));
+            }
+        }
+        let best = best.ok_or_else(|| Failure::new(Reason::Internal).because("a permit without a grant"))?;
+        Ok((best.1, best.2))
     }
 
     async fn by_key(&self, key: &RecordKey) -> Result<Finding, Failure> {
@@ -132,7 +164,8 @@ impl Room<'_> {
             licence::fill(self.view, &row, opened, candidate, mode, wanted, whole, self.moment, &mut record).await?;
         } else {
             let held = read_fields(opened)?;
-            record.fields = project(opened.library, &held.fields, wanted, &candidate.fields, mode);
+            record.fields =
+                project(opened.library, &held.fields, wanted, &candidate.fields, mode, &candidate.resource.fields);
             let geometry = wanted.iter().chain(&candidate.fields).filter(|f| *f == "geometry").count() == 2;
             record.geometry = held.geometry.filter(|_| geometry && mode != Mode::YesNo);
         }
@@ -174,7 +207,11 @@ impl Room<'_> {
         let linked = [Library::Licence, Library::Credit].into_iter();
         for library in linked.filter(|l| libraries.contains(l) || (libraries.is_empty() && *l == Library::Licence)) {
             let from = self.view.index_key(library, holder.code_type().as_str(), holder.code());
-            for (_, index_key) in self.view.links(LinkKind::Holder, &from, Some(library), None, 1_000).await? {
+            let links = self.view.links(LinkKind::Holder, &from, Some(library), None, LINKS_MAX + 1).await?;
+            if links.len() > LINKS_MAX {
+                next = links.last().map(|(_, index_key)| index_key.0); // more than are looked at: the answer says so
+            }
+            for (_, index_key) in links.into_iter().take(LINKS_MAX) {
                 let opened = match library {
                     Library::Licence => licence::version_at(self.view, &index_key, None, self.moment).await?,
                     _ => self.view.at(library, &index_key, self.moment).await?,
@@ -216,45 +253,45 @@ impl Room<'_> {
         let grant = Some(candidate.grant.clone());
         let say =
             |truth: Truth, reason: &str| Answer::Match(MatchAnswer { truth: truth as i32, reason: reason.to_owned() });
-        let Some((opened, fields)) = self.base_record(holder).await? else {
-            let (outcome, absence) = missing(&candidate.resource, &subject.code_type, &subject.code, self.moment.day);
-            // Nobody with that code and a wrong name look alike: the answer is NO. What is not known is UNKNOWN.
-            let (outcome, answer) = match outcome {
-                Outcome::Absent => (Outcome::Found, say(Truth::No, "")),
-                other => (other, say(Truth::Unknown, &absence.reason)),
-            };
-            return Ok(self.finding(outcome, answer, Some(subject), Vec::new(), grant));
+        // A name that cannot be compared is unknown before anything is looked up, or it would tell whether there is somebody.
+        if let Err(doubt) = name::fold(name) {
+            let answer = say(Truth::Unknown, doubt.name());
+            return Ok(self.finding(Outcome::Found, answer, Some(subject), Vec::new(), grant));
+        }
+        let held = self.base_record(holder).await?;
+        let compared = held.as_ref().map(|(_, fields)| name::compare(fields.text("name").unwrap_or_default(), name));
+        let (outcome, answer, records) = match (held, compared) {
+            // Only a yes rests on a record that may be named.
+            (Some((opened, _)), Some(NameMatch::Yes)) => {
+                (Outcome::Found, say(Truth::Yes, ""), vec![opened.record_version()])
+            }
+            (_, Some(NameMatch::Unknown(doubt))) => (Outcome::Found, say(Truth::Unknown, doubt.name()), Vec::new()),
+            // Nobody with that code and a wrong name look alike in outcome and answer: NO where a fresh load covers the code,
+            // else UNKNOWN.
+            _ => match self.missing_of(&subject).await? {
+                (Outcome::Absent, _) => (Outcome::Found, say(Truth::No, ""), Vec::new()),
+                (other, absence) => (other, say(Truth::Unknown, &absence.reason), Vec::new()),
+            },
         };
-        let answer = match name::compare(fields.text("name").unwrap_or_default(), name) {
-            NameMatch::Yes => say(Truth::Yes, ""),
-            NameMatch::No => say(Truth::No, ""),
-            NameMatch::Unknown(doubt) => say(Truth::Unknown, doubt.name()),
-        };
-        // The version of the record would tell a wrong name from an absent person; the keyed digest is for the auditor only
-        // where the answer already says that both belong together.
-        let yes = matches!(&answer, Answer::Match(m) if m.truth() == Truth::Yes);
-        let records = if yes { vec![opened.record_version()] } else { Vec::new() };
-        Ok(self.finding(Outcome::Found, answer, Some(subject), records, grant))
+        Ok(self.finding(outcome, answer, Some(subject), records, grant))
     }
 
     async fn derives(&self, fact: &Fact) -> Result<Finding, Failure> {
         let candidate = self.first_candidate()?;
-        let judged = self.judge(fact, candidate).await?;
+        let judged = self.judge(fact).await?;
         let answer = Answer::Derive(DeriveAnswer { truth: judged.truth as i32, reason: judged.reason });
         let subject = self.asked.question.subject();
         Ok(self.finding(judged.outcome, answer, subject, judged.records, Some(candidate.grant.clone())))
     }
 
-    async fn judge(&self, fact: &Fact, candidate: &Candidate) -> Result<Judged, Failure> {
+    async fn judge(&self, fact: &Fact) -> Result<Judged, Failure> {
         match fact {
-            Fact::AgeAtLeast { person, years } => self.age_at_least(person, *years, candidate).await,
-            Fact::LicenceValidOn { licence: id, day } => self.licence_valid_on(id, *day, candidate).await,
-            Fact::NotListedOn { subject, category, day } => {
-                self.not_listed_on(subject, category, *day, candidate).await
-            }
+            Fact::AgeAtLeast { person, years } => self.age_at_least(person, *years).await,
+            Fact::LicenceValidOn { licence: id, day } => self.licence_valid_on(id, *day).await,
+            Fact::NotListedOn { subject, category, day } => self.not_listed_on(subject, category, *day).await,
             Fact::RegisteredIn { subject, division } => {
                 let Some((opened, fields)) = self.base_record(subject).await? else {
-                    return Ok(Judged::of_missing(candidate, &subject.into(), self.moment.day));
+                    return Ok(Judged::of_missing(self.missing_of(&subject.into()).await?));
                 };
                 let registered = fields.text("division").map(|text| text.starts_with(division.as_str()));
                 Ok(Judged::known(registered, "DIVISION_NOT_HELD", opened.record_version()))
@@ -264,7 +301,7 @@ impl Room<'_> {
                 let index_key = self.view.index_key(Library::LegalEntity, &key.code_type, &key.code);
                 let opened = self.view.at(Library::LegalEntity, &index_key, self.moment).await?;
                 let Some(opened) = opened.filter(|o| self.permit.candidate_for(&o.row.resource).is_some()) else {
-                    return Ok(Judged::of_missing(candidate, &key, self.moment.day));
+                    return Ok(Judged::of_missing(self.missing_of(&key).await?));
                 };
                 let fields = read_fields(&opened)?;
                 let code_type = fields.text("legal_representative_code_type").unwrap_or("111");
@@ -276,9 +313,9 @@ impl Room<'_> {
         }
     }
 
-    async fn age_at_least(&self, person: &HolderCode, years: u16, candidate: &Candidate) -> Result<Judged, Failure> {
+    async fn age_at_least(&self, person: &HolderCode, years: u16) -> Result<Judged, Failure> {
         let Some((opened, fields)) = self.base_record(person).await? else {
-            return Ok(Judged::of_missing(candidate, &person.into(), self.moment.day));
+            return Ok(Judged::of_missing(self.missing_of(&person.into()).await?));
         };
         let birth = fields.text("birth_date").and_then(|text| CalendarDate::parse(text).ok());
         // The age rises at 00:00 of the birthday; who was born on 29 February, on 1 March of a common year.
@@ -290,14 +327,13 @@ impl Room<'_> {
         &self,
         id: &super::codes::LicenceId,
         on: Option<CalendarDate>,
-        candidate: &Candidate,
     ) -> Result<Judged, Failure> {
         let moment = Moment { day: on.unwrap_or(self.moment.day), ..self.moment };
         let key = Subject::new("licence", licence_series(id));
         let index_key = self.view.index_key(Library::Licence, &key.code_type, &key.code);
         let opened = licence::version_at(self.view, &index_key, Some(id.version()), moment).await?;
         let Some(opened) = opened.filter(|o| self.permit.candidate_for(&o.row.resource).is_some()) else {
-            return Ok(Judged::of_missing(candidate, &key, moment.day));
+            return Ok(Judged::of_missing(self.missing_of(&key).await?));
         };
         let row: LicenceRow = opened.body()?;
         let standing = licence::standing(self.view, &row, &opened, moment).await?;
@@ -317,12 +353,16 @@ impl Room<'_> {
         subject: &HolderCode,
         category: &str,
         on: Option<CalendarDate>,
-        candidate: &Candidate,
     ) -> Result<Judged, Failure> {
         let day = on.unwrap_or(self.moment.day);
         let from = self.view.index_key(Library::Credit, subject.code_type().as_str(), subject.code());
+        let links = self.view.links(LinkKind::Holder, &from, Some(Library::Credit), None, LINKS_MAX + 1).await?;
+        if links.len() > LINKS_MAX {
+            let reason = "TOO_MANY_RECORDS".to_owned();
+            return Ok(Judged { outcome: Outcome::Uncertain, truth: Truth::Unknown, reason, records: Vec::new() });
+        }
         let mut records = Vec::new();
-        for (_, index_key) in self.view.links(LinkKind::Holder, &from, Some(Library::Credit), None, 1_000).await? {
+        for (_, index_key) in links {
             let Some(opened) = self.view.at(Library::Credit, &index_key, Moment { day, ..self.moment }).await? else {
                 continue;
             };
@@ -330,8 +370,10 @@ impl Room<'_> {
                 continue;
             }
             let fields = read_fields(&opened)?;
+            // One listing decides; naming them all would tell how many there are.
             if fields.text("category") == Some(category) && listed(&fields, day) {
                 records.push(opened.record_version());
+                break;
             }
         }
         if !records.is_empty() {
@@ -339,7 +381,7 @@ impl Room<'_> {
         }
         // On no list that we hold: a NO is only as good as the load behind it.
         let key = Subject::from(subject);
-        let (outcome, absence) = missing(&candidate.resource, &key.code_type, &key.code, self.moment.day);
+        let (outcome, absence) = self.missing_of(&key).await?;
         Ok(match outcome {
             Outcome::Absent => Judged { outcome: Outcome::Found, truth: Truth::Yes, reason: String::new(), records },
             other => Judged { outcome: other, truth: Truth::Unknown, reason: absence.reason, records },
@@ -376,8 +418,7 @@ impl Judged {
     }
 
     /// There is no record: unknown, and why.
-    fn of_missing(candidate: &Candidate, key: &Subject, today: CalendarDate) -> Self {
-        let (outcome, absence): (Outcome, Absence) = missing(&candidate.resource, &key.code_type, &key.code, today);
+    fn of_missing((outcome, absence): (Outcome, Absence)) -> Self {
         Self { outcome, truth: Truth::Unknown, reason: absence.reason, records: Vec::new() }
     }
 }

@@ -13,8 +13,10 @@ use crate::store::key_space::IndexKey;
 use crate::wire::proto::catalogue::v1::{Grant, GrantState, Resource, Role, SharingClass, System};
 use crate::wire::proto::receipt::v1::GrantRef;
 
-/// Grants looked at for one question, at most.
-const GRANTS_MAX: usize = 64;
+/// Grants in force that are looked at for one question, at most.
+const GRANTS_MAX: usize = 1_000;
+/// Links read at once.
+const PAGE: usize = 100;
 
 /// The decision-maker, with the little it remembers between questions.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Policy {
             Decision::Permitted(permit) => permit.system,
             refused => return Ok(refused),
         };
-        let mut candidates = Vec::new();
+        let (mut candidates, mut exhausted) = (Vec::new(), None);
         for grant in self.filed_grants(view, caller, &asked.question).await? {
             if covers(&grant, &asked.question, &asked.purpose, view.now_ms).is_err() {
                 continue;
@@ -134,13 +136,20 @@ impl Policy {
                 covered_as_whole(view, &mut resource).await?;
             }
             let today = day::number(view.today());
-            self.quota.take(&grant.id, grant.quota_per_day, today, view.now_ms, 1)?;
+            // A grant that is used up covers nothing today; another may.
+            if let Err(failure) = self.quota.take(&grant.id, grant.quota_per_day, today, view.now_ms, 1) {
+                exhausted = Some(failure);
+                continue;
+            }
             let mode = mode_of(&grant);
             let reference = GrantRef { id: grant.id, version: grant.version };
             candidates.push(Candidate { grant: reference, resource, fields: grant.fields, mode });
         }
         // Where several grants cover a record, the one that opens most answers; the same one every time.
         candidates.sort_by(|a, b| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
+        if let (true, Some(failure)) = (candidates.is_empty(), exhausted) {
+            return Err(failure);
+        }
         if candidates.is_empty() {
             return Ok(Decision::Refused(Refusal { reason: Reason::PurposeNotGranted }));
         }
@@ -174,9 +183,9 @@ impl Policy {
         Ok(Decision::Permitted(Permit { system: System { version: opened.version, ..system }, candidates: Vec::new() }))
     }
 
-    /// Remembers that a match missed.
-    pub fn missed(&self, caller: &Caller, subject_ref: &[u8; 16], now_ms: u64) {
-        self.throttle.missed(&caller.department, subject_ref, now_ms);
+    /// Takes back the try that a match was admitted with: it did not miss.
+    pub fn matched(&self, caller: &Caller, subject_ref: &[u8; 16]) {
+        self.throttle.take_back(&caller.department, subject_ref);
     }
 
     /// How many grants of a system are in force today.
@@ -197,15 +206,24 @@ impl Policy {
 
     /// The grants filed under the question's scope; by holder, all of the system's.
     async fn filed_grants(&self, view: &View, caller: &Caller, question: &Question) -> Result<Vec<Grant>, Failure> {
-        let (kind, from, limit) = match question.scope() {
-            Some(scope) => (LinkKind::Scope, scope_index(view, &caller.uri, &scope), GRANTS_MAX),
-            None => (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", &caller.uri), 1_000),
+        let (kind, from) = match question.scope() {
+            Some(scope) => (LinkKind::Scope, scope_index(view, &caller.uri, &scope)),
+            None => (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", &caller.uri)),
         };
         let mut grants = Vec::new();
-        for (_, index_key) in view.links(kind, &from, Some(Library::Grant), None, limit).await? {
-            grants.extend(grant_at(view, &index_key).await?);
+        let mut after = None;
+        loop {
+            // Links of withdrawn and expired grants stay: page on until those in force are together.
+            let page = view.links(kind, &from, Some(Library::Grant), after, PAGE).await?;
+            for (_, index_key) in &page {
+                let in_force = |g: &Grant| g.state() == GrantState::Granted && term_covers(g, view.today());
+                grants.extend(grant_at(view, index_key).await?.filter(in_force));
+            }
+            after = page.last().map(|(_, index_key)| *index_key);
+            if page.len() < PAGE || grants.len() >= GRANTS_MAX {
+                return Ok(grants);
+            }
         }
-        Ok(grants)
     }
 }
 

@@ -94,7 +94,7 @@ pub fn derive(bytes: Bytes, signature: Option<CallerSignature>) -> Result<Asked,
         }
         Some(F::LicenceValidOn(f)) => {
             let day = date("fact.day", f.day, &mut faults);
-            let licence = faults.code("fact.licence_id", LicenceId::parse_lenient(&f.licence_id).map(|(id, _)| id));
+            let licence = faults.code("fact.licence_id", LicenceId::parse(&f.licence_id));
             licence.zip(day).map(|(licence, day)| Fact::LicenceValidOn { licence, day })
         }
         Some(F::NotListedOn(f)) => {
@@ -127,6 +127,9 @@ pub fn by_holder(bytes: Bytes) -> Result<Asked, Failure> {
     let context = context(q.context, &mut faults);
     let holder = holder("holder", q.holder, &mut faults);
     fields(&q.fields, &mut faults);
+    if q.licence_types.len() > FIELDS_MAX || q.libraries.len() > FIELDS_MAX {
+        faults.add("licence_types", "类型或基础库过多。", "Too many types or libraries.");
+    }
     for (n, code) in q.licence_types.iter().enumerate() {
         faults.code(&format!("licence_types[{n}]"), LicenceTypeCode::parse(code));
     }
@@ -173,6 +176,9 @@ pub fn by_place(bytes: Bytes, after: impl FnOnce(&str) -> Result<Option<[u8; 16]
             None
         }
     };
+    if q.kind.len() > TEXT_CHARS_MAX {
+        faults.add("kind", "要素类别过长。", "The kind is too long.");
+    }
     let limit = match q.limit {
         0 => 50,
         n @ 1..=200 => usize::try_from(n).unwrap_or(50),
@@ -373,9 +379,7 @@ fn record_key(key: Option<lib::RecordKey>, faults: &mut Faults) -> Option<Record
             }
             Some(RecordKey::Feature(code))
         }
-        K::LicenceId(text) => {
-            faults.code("key.licence_id", LicenceId::parse_lenient(&text).map(|(id, _)| id)).map(RecordKey::Licence)
-        }
+        K::LicenceId(text) => faults.code("key.licence_id", LicenceId::parse(&text)).map(RecordKey::Licence),
     }
 }
 

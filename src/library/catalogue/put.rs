@@ -100,12 +100,8 @@ pub async fn put_system(
     }
     let present = view.newest_of(Library::System, "system", &system.uri).await?;
     let present: Option<System> = present.map(|o| o.body()).transpose()?;
-    if !permit.has(Role::DataAuthority) && !permit.has(Role::SystemAdministrator) {
-        // A security administrator only shuts out: same entry, not enabled.
-        let shut = present.as_ref().map(|p| System { enabled: false, version: system.version, ..p.clone() });
-        if shut.as_ref() != Some(&system) {
-            return Err(Failure::new(Reason::RoleNotAllowed));
-        }
+    if !permit.has(Role::DataAuthority) && !administrator_may(permit, present.as_ref(), &system) {
+        return Err(Failure::new(Reason::RoleNotAllowed));
     }
     let previous = std::mem::take(&mut system.version);
     let uri = system.uri.clone();
@@ -122,6 +118,19 @@ pub async fn first_system(view: &View, system: &System, ordered: &Ordered) -> Re
     check_system(system, hub)?;
     let write = put_row(view, Library::System, "system", &system.uri, system, 0, &[]).await?;
     Ok(ordered.transition(vec![(write, system.uri.clone())], catalogue_subject(Library::System, &system.uri)))
+}
+
+/// What administrators may do without the data authority. A security administrator shuts out: the same entry, not enabled. A system
+/// administrator also enables, and registers new systems, but none of its own powers: no roles that govern, and never itself.
+fn administrator_may(permit: &Permit, present: Option<&System>, wanted: &System) -> bool {
+    let Some(present) = present else {
+        let ordinary = [Role::Source, Role::Consumer, Role::Clerk, Role::Auditor];
+        return permit.has(Role::SystemAdministrator) && wanted.roles().all(|role| ordinary.contains(&role));
+    };
+    let only_enabled = System { enabled: wanted.enabled, version: wanted.version, ..present.clone() } == *wanted;
+    let other = wanted.uri != permit.system().uri;
+    let may = if wanted.enabled { permit.has(Role::SystemAdministrator) } else { true };
+    only_enabled && other && may
 }
 
 fn check_system(system: &System, hub: &str) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use crate::library::verified::Verified;
 use crate::policy::Permit;
 use crate::receipt::canonical;
 use crate::receipt::recorder::Mutations;
-use crate::wire::proto::catalogue::v1::{Department, Role};
+use crate::wire::proto::catalogue::v1::{Department, Resource, Role};
 use crate::wire::proto::exchange::v1::{PreparedLicence, payload::Answer};
 use crate::wire::proto::library::v1::{Date, DepartmentSignature, LicenceState};
 use crate::wire::proto::licence::v1::{
@@ -440,10 +440,17 @@ pub async fn put_type(
         return Err(Failure::malformed(faults));
     }
     if !permit.has(Role::DataAuthority) {
+        // The type code itself begins with the credit code of the body that defines it (GB/T 36904).
         let department = department_of(view, permit).await?;
-        if kind.defining_authority.as_ref().map(|a| a.uscc.as_str()) != Some(department.uscc.as_str()) {
+        let defined_by = kind.defining_authority.as_ref().map(|a| a.uscc.as_str());
+        if !kind.type_code.starts_with(&department.uscc) || defined_by != Some(department.uscc.as_str()) {
             return Err(Failure::new(Reason::RoleNotAllowed));
         }
+    }
+    let resource = view.newest_of(Library::Resource, "resource", &kind.resource).await?;
+    let resource: Option<Resource> = resource.map(|o| o.body()).transpose()?;
+    if !resource.is_some_and(|r| r.licence_type == kind.type_code && r.view_of.is_empty()) {
+        return Err(Failure::new(Reason::ResourceUnknown));
     }
     let previous = kind.version;
     kind.version = 0;
