@@ -14,6 +14,7 @@ use crate::wire::proto::receipt::v1::RecordVersion;
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The plaintext of one version of one record. Tags are stored for ever.
@@ -419,8 +420,13 @@ impl View {
             digest: Bytes::copy_from_slice(&Sha256::digest(&plain)),
         };
         let mut puts = vec![(key.clone(), sealed)];
+        let mut filed = HashSet::with_capacity(links.len());
         for (kind, from) in links {
-            puts.push((key_space::link(*kind as u8, &from.0, library.number(), &index_key.0), Bytes::new()));
+            let link = key_space::link(*kind as u8, &from.0, library.number(), &index_key.0);
+            // A record that is led to twice from one key has one link: a batch writes no key twice.
+            if filed.insert(link.clone()) {
+                puts.push((link, Bytes::new()));
+            }
         }
         Ok(Write {
             checks: vec![Check::Absent(key)],

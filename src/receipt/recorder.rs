@@ -28,6 +28,9 @@ const REQUEST_KEPT_S: u64 = 24 * 3_600;
 /// Further rows a kept request may have: one batch of 1 MiB in rows of 48 KiB is far below.
 const FURTHER_ROWS_MAX: u64 = 64;
 
+/// Tags and lengths of one kept item, at most.
+const ITEM_HEAD_BYTES: usize = 16;
+
 /// What is to be said about one subject: everything of a statement that the road itself does not know.
 #[derive(Clone, Debug)]
 pub struct Finding {
@@ -144,6 +147,26 @@ pub(super) struct KeptRequest {
 pub(super) struct KeptItem {
     #[prost(bytes = "bytes", tag = "1")]
     pub(super) payload: Bytes,
+    /// The payload is longer than a row holds: the next item goes on with it.
+    #[prost(bool, tag = "2")]
+    pub(super) goes_on: bool,
+}
+
+impl KeptItem {
+    /// Puts payloads together that were kept in parts.
+    pub(super) fn whole(items: Vec<Self>) -> Vec<Self> {
+        let mut whole: Vec<Self> = Vec::with_capacity(items.len());
+        for item in items {
+            match whole.last_mut().filter(|last| last.goes_on) {
+                Some(last) => {
+                    last.payload = [last.payload.as_ref(), item.payload.as_ref()].concat().into();
+                    last.goes_on = item.goes_on;
+                }
+                None => whole.push(item),
+            }
+        }
+        whole
+    }
 }
 
 /// What the hub keeps of a statement, encrypted: an auditor sees what was asked, and the payload can be rebuilt.
@@ -401,7 +424,7 @@ impl Recorder {
             let (_, more_body) = Stamp::split(&more.body).ok_or_else(|| damaged("a request row that is too short"))?;
             items.extend(self.open_request(&request, row, &more_body)?.items);
         }
-        Ok(Err(self.repeat(snapshot, stamp, items).await?))
+        Ok(Err(self.repeat(snapshot, stamp, KeptItem::whole(items)).await?))
     }
 
     /// The reply of long ago with receipts at the newest checkpoint.
@@ -442,15 +465,22 @@ impl Recorder {
     fn keep_request(&self, request: &RequestId, drafted: &[Drafted], unit: &mut Unit) -> Result<(), Failure> {
         const ROW_BYTES: usize = 48 << 10;
         let mut rows: Vec<Vec<KeptItem>> = vec![Vec::new()];
-        let mut bytes = 0;
+        let mut room = ROW_BYTES;
         for item in drafted {
-            if bytes + item.payload.len() > ROW_BYTES && bytes > 0 {
-                rows.push(Vec::new());
-                bytes = 0;
-            }
-            bytes += item.payload.len();
-            if let Some(row) = rows.last_mut() {
-                row.push(KeptItem { payload: item.payload.clone() });
+            let parts = item.payload.len().div_ceil(ROW_BYTES).max(1);
+            for part in 0..parts {
+                let begin = part * ROW_BYTES;
+                let payload = item.payload.slice(begin..item.payload.len().min(begin + ROW_BYTES));
+                // Tags and lengths count too: a thousand short payloads are not to outgrow a row.
+                let bytes = payload.len() + ITEM_HEAD_BYTES;
+                if bytes > room && room < ROW_BYTES {
+                    rows.push(Vec::new());
+                    room = ROW_BYTES;
+                }
+                room = room.saturating_sub(bytes);
+                if let Some(row) = rows.last_mut() {
+                    row.push(KeptItem { payload, goes_on: part + 1 < parts });
+                }
             }
         }
         let more_rows = u32::try_from(rows.len().saturating_sub(1)).unwrap_or(u32::MAX);

@@ -9,13 +9,15 @@
 use super::head::Head;
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};
-use crate::limits::{STORE_BATCH_BYTES_MAX, STORE_MUTATIONS_MAX};
+use crate::library::record::Stamp;
+use crate::limits::{PUBLIC_EVENT_BYTES_MAX, STORE_BATCH_BYTES_MAX, STORE_MUTATIONS_MAX, STORE_VALUE_BYTES_MAX};
 use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::statement_entry;
 use crate::log::merkle::leaf_hash;
 use crate::log::tiles::RightEdge;
 use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite};
 use crate::store::fence::{BEHIND_MS_MAX, FenceThread, Head as FenceHead};
+use crate::store::key_space::Prefix;
 use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, key_space};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -34,6 +36,8 @@ const FENCE_WAIT: Duration = Duration::from_secs(2);
 /// Mutations and bytes kept free for head, tiles and the wrapper's own row.
 const RESERVE_MUTATIONS: usize = 16;
 const RESERVE_BYTES: usize = 64 << 10;
+/// A public entry is `kind u8 ‖ time u64 ‖ event`.
+const EVENT_BYTES_MAX: usize = PUBLIC_EVENT_BYTES_MAX - 9;
 
 /// One entry about to be placed.
 #[derive(Debug)]
@@ -235,7 +239,10 @@ fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Resu
 /// A batch being put together.
 struct Building {
     batch: Batch,
-    touched: HashSet<Key>,
+    /// Keys that units of the batch write or remove: nobody else in it may write them or condition on them.
+    written: HashSet<Key>,
+    /// Keys that units condition on: others may too, but not write them.
+    checked: HashSet<Key>,
     entries: Vec<Bytes>,
     /// Units that go into this batch.
     chosen: Vec<(Unit, Reply)>,
@@ -246,6 +253,7 @@ struct Building {
     /// Index of the next entry.
     next_index: u64,
     mutations: usize,
+    checks: usize,
     bytes: usize,
 }
 
@@ -284,13 +292,15 @@ impl<S: Suite> Sequencer<S> {
         let snapshot = self.parts.store.snapshot().await.map_err(crate::library::record::from_store)?;
         let mut building = Building {
             batch: Batch::new(BatchId::random().map_err(|e| Failure::new(Reason::Internal).because(e))?),
-            touched: HashSet::new(),
+            written: HashSet::new(),
+            checked: HashSet::new(),
             entries: Vec::new(),
             chosen: Vec::new(),
             accepted: Vec::new(),
             time_s: self.time_s.max(now_ms / 1_000),
             next_index: self.frontier.size(),
             mutations: 0,
+            checks: 0,
             bytes: 0,
         };
         self.choose(&mut building, snapshot.as_ref(), now_ms).await?;
@@ -342,13 +352,21 @@ impl<S: Suite> Sequencer<S> {
         Ok(())
     }
 
-    /// Takes waiting units into the batch until it is full. Units that touch a key of the batch wait for the next one; a unit
+    /// Takes waiting units into the batch until it is full. Units that write a key of the batch, or
+    /// condition on one it writes, wait for the next one; a unit
     /// whose condition does not hold is refused alone.
     async fn choose(&mut self, building: &mut Building, snapshot: &dyn Snapshot, now_ms: u64) -> Result<(), Failure> {
         let mut later = VecDeque::new();
         while let Some((unit, reply)) = self.waiting.pop_front() {
+            // What no store takes would take the whole batch, and with it all recording, down.
+            if let Some(why) = malformed(&unit) {
+                tracing::error!(reason = why, "a unit was refused alone");
+                let _ = reply.send(Err(NotRecorded::Failed(Failure::new(Reason::Internal).because(why))));
+                continue;
+            }
             let (mutations, bytes) = size_of(&unit);
             let full = building.mutations + mutations > STORE_MUTATIONS_MAX - RESERVE_MUTATIONS
+                || building.checks + unit.checks.len() > STORE_MUTATIONS_MAX - RESERVE_MUTATIONS
                 || building.bytes + bytes > STORE_BATCH_BYTES_MAX - RESERVE_BYTES;
             if full && !building.chosen.is_empty() {
                 self.waiting.push_front((unit, reply));
@@ -360,7 +378,9 @@ impl<S: Suite> Sequencer<S> {
                 )));
                 continue;
             }
-            if keys_of(&unit).any(|key| building.touched.contains(&key)) {
+            let overwritten = unit.checks.iter().map(Check::key).any(|key| building.written.contains(key));
+            let overwrites = |key| building.written.contains(key) || building.checked.contains(key);
+            if overwritten || written_by(&unit).any(overwrites) {
                 later.push_back((unit, reply));
                 continue;
             }
@@ -370,7 +390,9 @@ impl<S: Suite> Sequencer<S> {
             }
             building.bytes += bytes;
             building.mutations += mutations;
-            building.touched.extend(keys_of(&unit));
+            building.checks += unit.checks.len();
+            building.written.extend(written_by(&unit).cloned());
+            building.checked.extend(unit.checks.iter().map(|check| check.key().clone()));
             let newest = unit.drafts.iter().filter_map(decided_ms).max().unwrap_or(0);
             building.time_s = building.time_s.max(newest / 1_000);
             building.chosen.push((unit, reply));
@@ -426,6 +448,36 @@ impl<S: Suite> Sequencer<S> {
     }
 }
 
+/// What makes a unit such that a store refuses any batch with it, whatever is stored.
+fn malformed(unit: &Unit) -> Option<&'static str> {
+    let mut written = HashSet::new();
+    if !written_by(unit).all(|key| written.insert(key)) {
+        return Some("a unit writes one key twice");
+    }
+    if written.iter().any(|key| Prefix::of(key) == Some(Prefix::BatchId)) {
+        return Some("a unit writes a row of the store's own");
+    }
+    let longest = unit.puts.iter().chain(&unit.fresh).map(|(_, body)| body.len());
+    let stamped = unit.stamped.iter().map(|(_, body)| body.len().saturating_add(Stamp::BYTES));
+    let drafted = unit.drafts.iter().map(|draft| match draft {
+        Draft::Statement { sealed, .. } => sealed.len(),
+        Draft::Public(_) => 0,
+    });
+    if longest.chain(stamped).chain(drafted).any(|len| len > STORE_VALUE_BYTES_MAX) {
+        return Some("a value of a unit is too large to store");
+    }
+    let too_long = |draft: &Draft| matches!(draft, Draft::Public(event) if event.len() > EVENT_BYTES_MAX);
+    if unit.drafts.iter().any(too_long) {
+        return Some("a public event is too long for an entry");
+    }
+    None
+}
+
+/// Every key a unit writes or removes.
+fn written_by(unit: &Unit) -> impl Iterator<Item = &Key> {
+    unit.puts.iter().chain(&unit.fresh).chain(&unit.stamped).map(|(key, _)| key).chain(&unit.deletes)
+}
+
 /// Why a unit cannot be taken, if it cannot.
 async fn refusal(unit: &Unit, snapshot: &dyn Snapshot, now_ms: u64) -> Result<Option<NotRecorded>, Failure> {
     let newest = unit.drafts.iter().filter_map(decided_ms).max().unwrap_or(0);
@@ -446,7 +498,7 @@ async fn refusal(unit: &Unit, snapshot: &dyn Snapshot, now_ms: u64) -> Result<Op
 fn place(building: &mut Building, unit: Unit, reply: Reply) {
     let offset = building.entries.len();
     let count = unit.drafts.len();
-    let stamp = crate::library::record::Stamp { index: building.next_index, time_s: building.time_s };
+    let stamp = Stamp { index: building.next_index, time_s: building.time_s };
     for draft in unit.drafts {
         let index = building.next_index;
         let entry = match draft {
@@ -486,12 +538,6 @@ fn place(building: &mut Building, unit: Unit, reply: Reply) {
     building.accepted.push((reply, offset, count));
 }
 
-/// The keys two units of one batch may not share: what they condition on and what they count.
-fn keys_of(unit: &Unit) -> impl Iterator<Item = Key> {
-    let written = unit.puts.iter().chain(&unit.stamped).map(|(key, _)| key.clone());
-    unit.checks.iter().map(|check| check.key().clone()).chain(written)
-}
-
 fn decided_ms(draft: &Draft) -> Option<u64> {
     match draft {
         Draft::Statement { decided_ms, .. } => Some(*decided_ms),
@@ -511,5 +557,9 @@ fn size_of(unit: &Unit) -> (usize, usize) {
             Draft::Public(event) => event.len() + 64,
         })
         .sum();
-    (rows + unit.drafts.len() * 3, row_bytes + entry_bytes)
+    let key_bytes: usize = unit.deletes.iter().chain(unit.checks.iter().map(Check::key)).map(Key::len).sum();
+    (rows + unit.drafts.len() * 3, row_bytes + entry_bytes + key_bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,7 @@ use crate::wire::proto::licence::v1::{
 use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 
 /// Label of the ticket that proves bytes were prepared here.
 const TICKET: &str = "licence-ticket";
@@ -117,6 +118,7 @@ fn content_of(
         faults.push(FieldFault::new("holders", "至少一个持证主体。", "Name at least one holder."));
     }
     let mut holders = Vec::new();
+    let mut named = HashSet::new();
     for (n, holder) in request.holders.iter().enumerate() {
         let code = holder.code.clone().unwrap_or_default();
         match HolderCode::parse(&code.code_type, &code.code) {
@@ -126,6 +128,10 @@ fn content_of(
                     code_type: code.code_type().as_str().to_owned(),
                     code: code.code().to_owned(),
                 });
+                if !named.insert((code.code_type(), code.code().to_owned())) {
+                    let (zh, en) = ("同一主体重复出现。", "Names a holder a second time.");
+                    faults.push(FieldFault::new(format!("holders[{n}].code"), zh, en));
+                }
                 holders.push(holder);
             }
             Err(fault) => faults.push(FieldFault::new(format!("holders[{n}].code"), fault.zh(), fault.en())),
@@ -490,4 +496,24 @@ pub async fn distrust(
     let write =
         crate::library::catalogue::put_row(view, Library::IssuerKey, "issuer_key", &code, &row, previous, &[]).await?;
     Ok(ordered.transition(vec![(write, code)], None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::proto::library::v1::HolderCode as Code;
+    use crate::wire::proto::licence::v1::Holder;
+
+    #[test]
+    fn a_holder_named_twice_is_a_fault_of_the_second_field() {
+        let uscc = Uscc::make("11", "331099", "00000001").unwrap().as_str().to_owned();
+        let code = Code { code_type: "001".into(), code: uscc };
+        let holder = Holder { name: "甲".into(), code: Some(code), ..Holder::default() };
+        let request = PrepareLicenceRequest { holders: vec![holder.clone(), holder], ..Default::default() };
+        let refused =
+            content_of(&request, &LicenceType::default(), &Department::default(), "hub.test", "").unwrap_err();
+        let fields: Vec<&str> = refused.fields.iter().map(|fault| fault.field.as_str()).collect();
+        assert!(fields.contains(&"holders[1].code"), "{fields:?}");
+        assert!(!fields.contains(&"holders[0].code"), "{fields:?}");
+    }
 }

@@ -126,7 +126,7 @@ impl<S: Suite> Walk<'_, S> {
             };
             items.extend(opened.items);
         }
-        for (item, index) in items.iter().zip(stamp.index..) {
+        for (item, index) in KeptItem::whole(items).iter().zip(stamp.index..) {
             let digest = payload_digest::<S>(PAYLOAD_NAME, &item.payload);
             let said = self.said(snapshot, index).await?;
             if said.is_none_or(|said| said.statement.payload_digest != digest.as_slice()) {
