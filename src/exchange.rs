@@ -11,6 +11,8 @@ mod seen;
 mod summary;
 #[cfg(test)]
 pub(crate) mod test_house;
+#[cfg(test)]
+mod tests;
 
 pub use order::Order;
 
@@ -29,6 +31,9 @@ use crate::receipt::sequencer::NotRecorded;
 use crate::store::Store;
 use crate::store::vault::Vault;
 use std::sync::Arc;
+
+/// How often a change is decided anew because what it was decided on changed before its commit.
+const DECIDED_AGAIN_MAX: u32 = 3;
 
 /// The hub behind the edge: everything the two roads need.
 pub struct Exchange {
@@ -115,16 +120,23 @@ impl Exchange {
         ordered: &Ordered,
         request: Request<'_>,
     ) -> Result<Recorded, Failure> {
+        let mut decided_again = 0;
         loop {
             let view = self.view().await?;
             let id = match self.once(&view, caller, request).await? {
                 Ok(id) => id,
                 Err(recorded) => return Ok(recorded),
             };
+            let mut relied_on = Vec::new();
             let (findings, mutations) = match self.policy.admit(&view, caller, operation).await? {
                 Decision::Permitted(permit) => {
                     let transition = self.check(&view, &permit, &order, ordered).await?; // Verified
-                    (vec![transition.finding.into_inner()], transition.mutations)
+                    let mut mutations = transition.mutations;
+                    // Whatever permit and check were decided on (system, department, type, resource, key, grant) must still be so.
+                    relied_on = view.relied_on();
+                    relied_on.retain(|check| !mutations.checks.contains(check));
+                    mutations.checks.extend(relied_on.iter().cloned());
+                    (vec![transition.finding.into_inner()], mutations)
                 }
                 Decision::Refused(refusal) => (vec![refusal::of_order(ordered, refusal)], Mutations::default()),
             };
@@ -135,7 +147,10 @@ impl Exchange {
                     if let Err(recorded) = self.once(&self.view().await?, caller, request).await? {
                         return Ok(recorded);
                     }
-                    if !id.is_some_and(|id| id.is_row(&key)) {
+                    let outdated =
+                        relied_on.iter().any(|check| *check.key() == key) && decided_again < DECIDED_AGAIN_MAX;
+                    decided_again += u32::from(outdated);
+                    if !outdated && !id.is_some_and(|id| id.is_row(&key)) {
                         return Err(NotRecorded::CheckFailed(key).into());
                     }
                 }

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use prost::Message;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The plaintext of one version of one record. Tags are stored for ever.
 #[derive(Clone, PartialEq, Message)]
@@ -212,6 +212,8 @@ pub struct View {
     pub newest_time_s: u64,
     /// When the view was taken, Unix milliseconds: dates and overdue loads are judged at it.
     pub now_ms: u64,
+    /// The next versions of what was read by name: a change makes sure at its commit that there are none.
+    relied: Mutex<HashSet<Key>>,
 }
 
 impl View {
@@ -224,7 +226,7 @@ impl View {
         newest_time_s: u64,
         clock: &Clock,
     ) -> Self {
-        Self { snapshot, vault, position, newest_time_s, now_ms: clock.now_ms() }
+        Self { snapshot, vault, position, newest_time_s, now_ms: clock.now_ms(), relied: Mutex::default() }
     }
 
     /// Today in Asia/Shanghai.
@@ -267,12 +269,25 @@ impl View {
         page.rows.into_iter().next().map(|(key, value)| self.open(library, &key, &value.body)).transpose()
     }
 
-    /// The newest version by key text; see [`View::newest`].
+    /// What the rows read by name so far must still be for a decision made on them to hold: none has a next version. A row that was
+    /// missing has no first one.
+    #[must_use]
+    pub fn relied_on(&self) -> Vec<Check> {
+        let relied = self.relied.lock().unwrap_or_else(PoisonError::into_inner);
+        relied.iter().cloned().map(Check::Absent).collect()
+    }
+
+    /// The newest version by key text; see [`View::newest`]. The view remembers that it was relied on.
     ///
     /// # Errors
     /// As [`View::newest`].
     pub async fn newest_of(&self, library: Library, code_type: &str, code: &str) -> Result<Option<Opened>, Failure> {
-        self.newest(library, &self.index_key(library, code_type, code)).await
+        let index_key = self.index_key(library, code_type, code);
+        let newest = self.newest(library, &index_key).await?;
+        let next = newest.as_ref().map_or(0, |opened| opened.version).saturating_add(1);
+        let next = key_space::record_row(library.number(), &index_key, next);
+        self.relied.lock().unwrap_or_else(PoisonError::into_inner).insert(next);
+        Ok(newest)
     }
 
     /// The version that stood at a moment: brought before its position, holding from no later than its day. Removed: `None`.

@@ -81,3 +81,22 @@ async fn a_payload_larger_than_a_row_is_kept_in_parts_and_given_back_whole() {
     assert_eq!(payloads(&first).len(), sizes.len());
     assert!(payloads(&first) == payloads(&again), "a repeat gives other payloads");
 }
+
+#[tokio::test]
+async fn units_that_condition_on_the_same_key_share_a_batch_and_a_write_of_it_waits() {
+    let house = House::new().await;
+    let ledger = house.ledger();
+    let reads = |n| Unit { checks: vec![Check::Absent(key(9))], puts: vec![row(n)], ..Unit::default() };
+    ledger.record(Unit { puts: vec![row(1)], ..Unit::default() }).await.unwrap();
+    let snapshot = house.store.snapshot().await.unwrap();
+    let (_, before) = crate::receipt::head::read(snapshot.as_ref()).await.unwrap().unwrap();
+    let (a, b) = tokio::join!(ledger.record(reads(1)), ledger.record(reads(2)));
+    assert!(a.is_ok() && b.is_ok());
+    let snapshot = house.store.snapshot().await.unwrap();
+    let (_, after) = crate::receipt::head::read(snapshot.as_ref()).await.unwrap().unwrap();
+    assert_eq!(after, before + 1, "one batch for both");
+    let write = Unit { puts: vec![row(9)], ..Unit::default() };
+    let (written, outdated) = tokio::join!(ledger.record(write), ledger.record(reads(3)));
+    assert!(written.is_ok());
+    assert!(matches!(outdated, Err(NotRecorded::CheckFailed(failed)) if failed == key(9)));
+}
