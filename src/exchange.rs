@@ -85,7 +85,7 @@ impl Exchange {
             let view = self.view_for(caller, questions).await?; // grant, records and position from one moment
             let id = match self.once(&view, caller, request).await? {
                 Ok(id) => id,
-                Err(recorded) => return Ok(Reply { recorded, next: None }), // answered before
+                Err(reply) => return Ok(reply), // answered before
             };
             let (mut findings, mut next) = (Vec::new(), None);
             for asked in questions {
@@ -100,6 +100,7 @@ impl Exchange {
                     Decision::Refused(refusal) => findings.push(refusal::of_question(asked, refusal)),
                 }
             }
+            let id = id.map(|id| id.going_on_at(next));
             match self.recorder.record(&view, caller, findings, Mutations::default(), id.clone()).await {
                 Ok(recorded) => return Ok(Reply { recorded, next }), // durable, in the log, with its receipts
                 Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {} // the same request won a race
@@ -125,7 +126,7 @@ impl Exchange {
             let view = self.view().await?;
             let id = match self.once(&view, caller, request).await? {
                 Ok(id) => id,
-                Err(recorded) => return Ok(recorded),
+                Err(reply) => return Ok(reply.recorded),
             };
             let mut relied_on = Vec::new();
             let (findings, mutations) = match self.policy.admit(&view, caller, operation).await? {
@@ -144,8 +145,8 @@ impl Exchange {
                 Ok(recorded) => return Ok(recorded),
                 Err(NotRecorded::CheckFailed(key)) => {
                     // The same request may have won the race, whichever of its rows was found taken: its answer is this one's.
-                    if let Err(recorded) = self.once(&self.view().await?, caller, request).await? {
-                        return Ok(recorded);
+                    if let Err(reply) = self.once(&self.view().await?, caller, request).await? {
+                        return Ok(reply.recorded);
                     }
                     let outdated =
                         relied_on.iter().any(|check| *check.key() == key) && decided_again < DECIDED_AGAIN_MAX;
@@ -202,17 +203,19 @@ impl Exchange {
         view: &View,
         caller: &Caller,
         request: Request<'_>,
-    ) -> Result<Result<Option<RequestId>, Recorded>, Failure> {
+    ) -> Result<Result<Option<RequestId>, Reply>, Failure> {
         if request.id.is_empty() {
             return Ok(Ok(None));
         }
-        let found = self.recorder.request(view, caller, request.id, request.message).await?.map(Some);
-        if found.is_err()
-            && let Decision::Refused(_) = self.policy.admit(view, caller, Operation::WhoAmI).await?
-        {
+        let answered = match self.recorder.request(view, caller, request.id, request.message).await? {
+            Ok(id) => return Ok(Ok(Some(id))),
+            Err(answered) => answered,
+        };
+        if let Decision::Refused(_) = self.policy.admit(view, caller, Operation::WhoAmI).await? {
             return Ok(Ok(None)); // shut out since: refused like any question, and that is recorded
         }
-        Ok(found)
+        let (recorded, next) = self.recorder.repeat(self.store.as_ref(), answered).await?;
+        Ok(Err(Reply { recorded, next }))
     }
 }
 

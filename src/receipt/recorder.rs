@@ -13,7 +13,7 @@ use crate::log::{Ed25519, Hash};
 use crate::policy::Caller;
 use crate::store::vault::Class;
 use crate::store::vault::Vault;
-use crate::store::{Check, Key, Snapshot, key_space};
+use crate::store::{Check, Key, Snapshot, Store, key_space};
 use crate::telemetry::Metrics;
 use crate::wire::proto::exchange::v1::{Payload, payload::Answer};
 use crate::wire::proto::receipt::v1::{
@@ -22,12 +22,15 @@ use crate::wire::proto::receipt::v1::{
 use bytes::Bytes;
 use prost::Message;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a request id is remembered.
 const REQUEST_KEPT_S: u64 = 24 * 3_600;
 /// Further rows a kept request may have: one batch of 1 MiB in rows of 48 KiB is far below.
 const FURTHER_ROWS_MAX: u64 = 64;
 
+/// How long a repeat waits for the release of entries that it can see already.
+const RELEASE_WAIT: Duration = Duration::from_secs(2);
 /// Tags and lengths of one kept item, at most.
 const ITEM_HEAD_BYTES: usize = 16;
 
@@ -129,6 +132,15 @@ pub struct RequestId {
     place: [u8; 16],
     message_hash: [u8; 32],
     kept_version: Option<u64>,
+    next: Option<[u8; 16]>,
+}
+
+/// A request that was answered before: what is kept of its reply.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    stamp: Stamp,
+    items: Vec<KeptItem>,
+    next: Option<[u8; 16]>,
 }
 
 /// What the hub keeps of an answered request, encrypted.
@@ -141,6 +153,9 @@ pub(super) struct KeptRequest {
     /// Further rows that hold the rest of the items, where one row was too small.
     #[prost(uint32, tag = "3")]
     pub(super) more_rows: u32,
+    /// The last key of a page that has more behind it; empty for none.
+    #[prost(bytes = "bytes", tag = "4")]
+    next: Bytes,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -384,8 +399,7 @@ impl Recorder {
         Ok(Drafted { kind: finding.kind, payload, statement, salt, outcome: finding.outcome, draft })
     }
 
-    /// Reads what a request id stands for. `Ok(Err(recorded))` where it was answered before: the same payload, statement and
-    /// leaf, with a later checkpoint.
+    /// Reads what a request id stands for. `Ok(Err(answered))` where it was answered before; see [`Recorder::repeat`].
     ///
     /// # Errors
     /// [`Reason::RequestIdReused`] where it was used for something else.
@@ -395,13 +409,13 @@ impl Recorder {
         caller: &Caller,
         id: &str,
         message: &[u8],
-    ) -> Result<Result<RequestId, Recorded>, Failure> {
+    ) -> Result<Result<RequestId, Answered>, Failure> {
         let name = format!("{}\0{id}", caller.uri);
         let mac = self.vault.mac("request", name.as_bytes());
         let place: [u8; 16] = first_16(&mac);
         let key = key_space::request(&place);
         let message_hash = self.vault.mac("message", message);
-        let mut request = RequestId { key, place, message_hash, kept_version: None };
+        let mut request = RequestId { key, place, message_hash, kept_version: None, next: None };
         let snapshot = view.snapshot().as_ref();
         let Some(value) = snapshot.get(&request.key).await.map_err(from_store)? else { return Ok(Ok(request)) };
         let (stamp, body) = Stamp::split(&value.body).ok_or_else(|| damaged("a request row that is too short"))?;
@@ -413,6 +427,7 @@ impl Recorder {
         if kept.message_hash.as_ref() != request.message_hash {
             return Err(Failure::new(Reason::RequestIdReused));
         }
+        let next = kept.next.first_chunk().copied();
         let mut items = kept.items;
         for row in 1..=kept.more_rows {
             let more_key = key_space::request(&KeptRequest::row_place(&self.vault, &request.place, row));
@@ -424,12 +439,32 @@ impl Recorder {
             let (_, more_body) = Stamp::split(&more.body).ok_or_else(|| damaged("a request row that is too short"))?;
             items.extend(self.open_request(&request, row, &more_body)?.items);
         }
-        Ok(Err(self.repeat(snapshot, stamp, KeptItem::whole(items)).await?))
+        let items = KeptItem::whole(items);
+        if stamp.index.saturating_add(items.len() as u64) > view.position {
+            return Err(damaged("a request row speaks of entries that the log does not have"));
+        }
+        Ok(Err(Answered { stamp, items, next }))
     }
 
-    /// The reply of long ago with receipts at the newest checkpoint.
-    async fn repeat(&self, snapshot: &dyn Snapshot, stamp: Stamp, items: Vec<KeptItem>) -> Result<Recorded, Failure> {
-        let latest = self.ledger.latest();
+    /// The reply of long ago, and where its page goes on: the same payload, statement and leaf, with a later checkpoint.
+    ///
+    /// # Errors
+    /// [`Reason::RecordDamaged`]; [`Reason::HubOverloaded`] where its entries are durable but not released for long.
+    pub async fn repeat(&self, store: &dyn Store, answered: Answered) -> Result<(Recorded, Option<[u8; 16]>), Failure> {
+        let Answered { stamp, items, next } = answered;
+        let end = stamp.index.saturating_add(items.len() as u64);
+        // A row may be seen a moment before its batch's head is released.
+        let mut follow = self.ledger.follow();
+        let released = follow.wait_for(|latest| latest.head.size >= end);
+        let late = |why: &str| Failure::new(Reason::HubOverloaded).because(why);
+        let latest = tokio::time::timeout(RELEASE_WAIT, released)
+            .await
+            .map_err(|_| late("the entries of a reply are not released yet"))?
+            .map_err(|_| late("the sequencer has ended"))?
+            .clone();
+        // The checkpoint first, then the snapshot: it holds all that the checkpoint speaks of, however fast the log grows.
+        let snapshot = store.snapshot().await.map_err(from_store)?;
+        let snapshot = snapshot.as_ref();
         let mut recorded = Vec::with_capacity(items.len());
         for (item, leaf_index) in items.into_iter().zip(stamp.index..) {
             let kept = self.kept_statement(snapshot, leaf_index).await?;
@@ -446,7 +481,7 @@ impl Recorder {
             };
             recorded.push(RecordedItem { payload: item.payload, receipt, outcome: statement.outcome() });
         }
-        Ok(Recorded { items: recorded })
+        Ok((Recorded { items: recorded }, next))
     }
 
     /// What the hub keeps of the statement at a leaf, opened under its commitment.
@@ -486,7 +521,8 @@ impl Recorder {
         let more_rows = u32::try_from(rows.len().saturating_sub(1)).unwrap_or(u32::MAX);
         for (row, items) in (0_u32..).zip(rows) {
             let message_hash = Bytes::copy_from_slice(&request.message_hash);
-            let kept = KeptRequest { message_hash, items, more_rows: if row == 0 { more_rows } else { 0 } };
+            let next = request.next.filter(|_| row == 0).map(|next| Bytes::copy_from_slice(&next)).unwrap_or_default();
+            let kept = KeptRequest { message_hash, items, more_rows: if row == 0 { more_rows } else { 0 }, next };
             let place = KeptRequest::row_place(&self.vault, &request.place, row);
             let sealed = self
                 .vault
@@ -507,6 +543,12 @@ impl Recorder {
 }
 
 impl RequestId {
+    /// Keeps with the reply where its page goes on.
+    #[must_use]
+    pub fn going_on_at(self, next: Option<[u8; 16]>) -> Self {
+        Self { next, ..self }
+    }
+
     /// Whether a refused condition was this request's own row: somebody answered the same request meanwhile.
     #[must_use]
     pub fn is_row(&self, key: &Key) -> bool {

@@ -74,7 +74,8 @@ async fn a_payload_larger_than_a_row_is_kept_in_parts_and_given_back_whole() {
     let sent = sizes.map(findings).to_vec();
     let first = house.recorder().record(&view, &caller(), sent, Mutations::default(), Some(id)).await.unwrap();
     let view = house.view().await;
-    let again = house.recorder().request(&view, &caller(), "r", b"m").await.unwrap().unwrap_err();
+    let answered = house.recorder().request(&view, &caller(), "r", b"m").await.unwrap().unwrap_err();
+    let (again, _) = house.recorder().repeat(house.store.as_ref(), answered).await.unwrap();
     let payloads = |r: &crate::receipt::recorder::Recorded| -> Vec<Bytes> {
         r.items().iter().map(|item| item.payload().clone()).collect()
     };
@@ -99,4 +100,24 @@ async fn units_that_condition_on_the_same_key_share_a_batch_and_a_write_of_it_wa
     let (written, outdated) = tokio::join!(ledger.record(write), ledger.record(reads(3)));
     assert!(written.is_ok());
     assert!(matches!(outdated, Err(NotRecorded::CheckFailed(failed)) if failed == key(9)));
+}
+
+#[tokio::test]
+async fn a_repeat_is_given_while_the_log_grows_past_the_view_and_says_where_its_page_goes_on() {
+    let house = House::new().await;
+    let recorder = house.recorder();
+    let request = async |view| recorder.request(view, &caller(), "r", b"m").await.unwrap();
+    let view = house.view().await;
+    let id = request(&view).await.unwrap().going_on_at(Some([3; 16]));
+    let (finding, mutations) = change(Kind::DepartmentChange, Vec::new());
+    let first = recorder.record(&view, &caller(), vec![finding], mutations, Some(id)).await.unwrap();
+    let view = house.view().await;
+    let answered = request(&view).await.unwrap_err();
+    house.record(5).await; // newer than the view
+    let (again, next) = recorder.repeat(house.store.as_ref(), answered).await.unwrap();
+    let (first, again) = (first.single().unwrap(), again.single().unwrap());
+    assert_eq!(first.payload(), again.payload());
+    assert_eq!(first.receipt().leaf_index, again.receipt().leaf_index);
+    assert_eq!(again.receipt().checkpoint, house.ledger().latest().checkpoint);
+    assert_eq!(next, Some([3; 16]));
 }
