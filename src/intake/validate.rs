@@ -99,6 +99,7 @@ impl Plan {
             valid_from: day::number(said),
             source: Some(self.source.clone()),
             quality_flags: Vec::new(),
+            salt: Bytes::new(),
             body: Bytes::new(),
         }
     }
@@ -160,6 +161,7 @@ impl Plan {
             valid_from,
             source: Some(self.source.clone()),
             quality_flags: row.flags.iter().map(|flag| flag.name().to_owned()).collect(),
+            salt: Bytes::new(),
             body: body.encode_to_vec().into(),
         };
         let bytes = record.encoded_len();

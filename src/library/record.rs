@@ -44,6 +44,10 @@ pub struct Row {
     /// What was odd at intake but kept.
     #[prost(string, repeated, tag = "8")]
     pub quality_flags: Vec<String>,
+    /// 16 random bytes: statements name a version by the hash of this plaintext, and a row of few possible contents must not be
+    /// found by trying them. Set when the version is written.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub salt: Bytes,
     /// The content: [`Fields`], a licence row, or a catalogue message.
     #[prost(bytes = "bytes", tag = "10")]
     pub body: Bytes,
@@ -423,7 +427,9 @@ impl View {
         let index_key = self.index_key(library, &row.code_type, &row.code);
         let version = previous.checked_add(1).ok_or(Failure::new(Reason::Internal))?;
         let key = key_space::record_row(library.number(), &index_key, version);
-        let plain = row.encode_to_vec();
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|e| Failure::new(Reason::Internal).because(e))?;
+        let plain = Row { salt: Bytes::copy_from_slice(&salt), ..row.clone() }.encode_to_vec();
         let sealed = self
             .vault
             .seal_row(Class::Library(library.number()), version, key.as_bytes(), &plain)
@@ -459,5 +465,27 @@ pub fn from_store(error: StoreError) -> Failure {
         StoreError::Damaged(_) => Failure::new(Reason::RecordDamaged).because(error),
         StoreError::SnapshotExpired => Failure::new(Reason::HubOverloaded).because(error),
         _ => Failure::new(Reason::StoreUnavailable).because(error),
+    }
+}
+
+#[cfg(test)]
+mod salt_tests {
+    use super::*;
+    use crate::store::Store;
+    use crate::store::memory::Memory;
+    use crate::store::vault::Kek;
+
+    #[tokio::test]
+    async fn the_digest_in_a_statement_does_not_confirm_a_guessed_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::from_fn(|| 1_700_000_000_000);
+        let store: Arc<dyn Store> = Arc::new(Memory::store(clock.clone()));
+        let kek = Kek::create(&folder.path().join("kek"), &folder.path().join("data")).unwrap();
+        let vault = Arc::new(Vault::create(&kek, store.as_ref()).await.unwrap());
+        let view = View::new(store.snapshot().await.unwrap(), vault, 0, 0, &clock);
+        let row = Row { format: 1, code_type: "111".into(), code: "331099199003070013".into(), ..Row::default() };
+        let digest = || view.write(Library::Population, &row, 0, &[]).unwrap().record.digest;
+        assert_ne!(digest(), digest(), "the same row, written twice");
+        assert_ne!(digest().as_ref(), Sha256::digest(row.encode_to_vec()).as_slice());
     }
 }

@@ -385,6 +385,7 @@ fn write(
             source_time_ms: view.now_ms,
         }),
         quality_flags: Vec::new(),
+        salt: Bytes::new(),
         body: row.encode_to_vec().into(),
     };
     let holders = licence.holders.iter().filter_map(|h| h.code.as_ref());
