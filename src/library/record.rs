@@ -106,7 +106,7 @@ impl Fields {
 pub enum LinkKind {
     /// From a holder to licences and credit records.
     Holder = 1,
-    /// From a system and a scope to its grants.
+    /// From a system and a scope to its grants, those that ended left out.
     Scope = 2,
     /// From a resource to the records it brought.
     Resource = 3,

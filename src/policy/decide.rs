@@ -1,6 +1,6 @@
 //! The decision: a permit, or a refusal that says nothing about existence.
 use super::caller::Caller;
-use super::grant::{covers, mode_of, scope_index, term_covers};
+use super::grant::{EVERY_SCOPE, covers, mode_of, scope_index, term_covers};
 use super::quota::Quota;
 use super::role::{Operation, allowed_roles};
 use super::throttle::Throttle;
@@ -13,10 +13,8 @@ use crate::store::key_space::IndexKey;
 use crate::wire::proto::catalogue::v1::{Grant, GrantState, Resource, Role, SharingClass, System};
 use crate::wire::proto::receipt::v1::GrantRef;
 
-/// Grants in force that are looked at for one question, at most.
-const GRANTS_MAX: usize = 1_000;
-/// Links read at once.
-const PAGE: usize = 100;
+/// Grants read at once.
+const GRANTS_A_PAGE: usize = 64;
 
 /// The decision-maker, with the little it remembers between questions.
 #[derive(Debug)]
@@ -193,36 +191,30 @@ impl Policy {
     /// # Errors
     /// Damage and store faults.
     pub async fn grants_in_force(&self, view: &View, system: &str) -> Result<u32, Failure> {
-        let from = view.index_key(Library::Grant, "system", system);
-        let links = view.links(LinkKind::SystemGrants, &from, Some(Library::Grant), None, 1_000).await?;
-        let mut count = 0;
-        for (_, index_key) in links {
-            let grant = grant_at(view, &index_key).await?;
-            let in_force = |g: &Grant| g.state() == GrantState::Granted && term_covers(g, view.today());
-            count += u32::from(grant.as_ref().is_some_and(in_force));
-        }
-        Ok(count)
+        let grants = in_force(view, &scope_index(view, system, EVERY_SCOPE)).await?;
+        Ok(u32::try_from(grants.len()).unwrap_or(u32::MAX))
     }
 
     /// The grants filed under the question's scope; by holder, all of the system's.
     async fn filed_grants(&self, view: &View, caller: &Caller, question: &Question) -> Result<Vec<Grant>, Failure> {
-        let (kind, from) = match question.scope() {
-            Some(scope) => (LinkKind::Scope, scope_index(view, &caller.uri, &scope)),
-            None => (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", &caller.uri)),
-        };
-        let mut grants = Vec::new();
-        let mut after = None;
-        loop {
-            // Links of withdrawn and expired grants stay: page on until those in force are together.
-            let page = view.links(kind, &from, Some(Library::Grant), after, PAGE).await?;
-            for (_, index_key) in &page {
-                let in_force = |g: &Grant| g.state() == GrantState::Granted && term_covers(g, view.today());
-                grants.extend(grant_at(view, index_key).await?.filter(in_force));
-            }
-            after = page.last().map(|(_, index_key)| *index_key);
-            if page.len() < PAGE || grants.len() >= GRANTS_MAX {
-                return Ok(grants);
-            }
+        let scope = question.scope().unwrap_or_else(|| EVERY_SCOPE.to_owned());
+        in_force(view, &scope_index(view, &caller.uri, &scope)).await
+    }
+}
+
+/// The grants in force today that are filed under a scope. Every one of them: a limit on what is read would one day hide the one
+/// that counts. Those refused or withdrawn are filed there no more.
+async fn in_force(view: &View, from: &IndexKey) -> Result<Vec<Grant>, Failure> {
+    let (mut grants, mut after) = (Vec::new(), None);
+    loop {
+        let page = view.links(LinkKind::Scope, from, Some(Library::Grant), after, GRANTS_A_PAGE).await?;
+        for (_, index_key) in &page {
+            let grant = grant_at(view, index_key).await?;
+            grants.extend(grant.filter(|g| g.state() == GrantState::Granted && term_covers(g, view.today())));
+        }
+        match page.last() {
+            Some((_, last)) if page.len() == GRANTS_A_PAGE => after = Some(*last),
+            _ => return Ok(grants),
         }
     }
 }

@@ -31,7 +31,10 @@ pub enum GrantFault {
     Mode,
 }
 
-/// Where the grants of a system for a scope are filed.
+/// The scope under which all grants of a system are filed that questions may look at.
+pub const EVERY_SCOPE: &str = "*";
+
+/// Where the grants of a system for a scope are filed: those applied for and those given, not those that ended.
 #[must_use]
 pub fn scope_index(view: &View, system: &str, scope: &str) -> IndexKey {
     view.index_key(Library::Grant, "scope", &format!("{system} {scope}"))

@@ -11,7 +11,7 @@ mod throttle;
 
 pub use caller::Caller;
 pub use decide::{Candidate, Decision, Permit, Policy, Refusal};
-pub use grant::{GrantFault, covers, scope_index, term_covers};
+pub use grant::{EVERY_SCOPE, GrantFault, covers, scope_index, term_covers};
 pub use quota::Quota;
 pub use role::{Operation, allowed_roles, roles_separate};
 pub use throttle::Throttle;

@@ -6,7 +6,8 @@ use crate::library::question::scope_of;
 use crate::library::record::{LinkKind, View, Write};
 use crate::library::schema::Library;
 use crate::library::transition::{Ordered, Transition, catalogue_subject};
-use crate::policy::{Permit, scope_index};
+use crate::policy::{EVERY_SCOPE, Permit, scope_index};
+use crate::store::key_space::{self, IndexKey};
 use crate::wire::proto::catalogue::v1::{
     ApplyGrantRequest, DecideGrantRequest, Grant, GrantMode, GrantState, QuestionKind, Resource, Role, SharingClass,
     WithdrawGrantRequest,
@@ -52,20 +53,50 @@ pub async fn apply(
     Ok((ordered.transition(vec![(write, grant.id)], subject), state))
 }
 
-/// Writes a grant and files it under its system, its scope and its resource.
+/// Writes a grant and files it under its system and its resource, and, unless it has ended, where questions look.
 ///
 /// # Errors
 /// [`Reason::StateChangedMeanwhile`].
 pub async fn file_grant(view: &View, grant: &Grant, resource: &Resource, previous: u64) -> Result<Write, Failure> {
+    let mut links = vec![
+        (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", &grant.system)),
+        (LinkKind::ResourceGrants, view.index_key(Library::Grant, "resource", &grant.resource)),
+    ];
+    if !ended(grant) {
+        links.extend(scopes(view, grant, resource)?.map(|scope| (LinkKind::Scope, scope)));
+    }
+    put_row(view, Library::Grant, "grant", &grant.id, grant, previous, &links).await
+}
+
+/// Whether a grant was refused or withdrawn: it never comes back, so no question looks at it any more.
+fn ended(grant: &Grant) -> bool {
+    matches!(grant.state(), GrantState::Refused | GrantState::Withdrawn)
+}
+
+/// Where questions find a grant: under its own scope, and among all of its system's.
+fn scopes(view: &View, grant: &Grant, resource: &Resource) -> Result<[IndexKey; 2], Failure> {
     let library = Library::from_number(u16::try_from(resource.library).unwrap_or(0));
     let library = library.ok_or_else(|| Failure::new(Reason::RecordDamaged).because("a resource of no library"))?;
     let scope = scope_of(library, &resource.licence_type);
-    let links = [
-        (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", &grant.system)),
-        (LinkKind::ResourceGrants, view.index_key(Library::Grant, "resource", &grant.resource)),
-        (LinkKind::Scope, scope_index(view, &grant.system, &scope)),
-    ];
-    put_row(view, Library::Grant, "grant", &grant.id, grant, previous, &links).await
+    Ok([scope_index(view, &grant.system, &scope), scope_index(view, &grant.system, EVERY_SCOPE)])
+}
+
+/// The change to a grant; one that ended is taken from where questions look.
+async fn moved(
+    view: &View,
+    grant: Grant,
+    resource: &Resource,
+    version: u64,
+    ordered: &Ordered,
+) -> Result<Transition, Failure> {
+    let write = file_grant(view, &grant, resource, version).await?;
+    let to = view.index_key(Library::Grant, "grant", &grant.id);
+    let filed = if ended(&grant) { scopes(view, &grant, resource)?.to_vec() } else { Vec::new() };
+    let subject = catalogue_subject(Library::Grant, &grant.id);
+    let mut transition = ordered.transition(vec![(write, grant.id)], subject);
+    let link = |scope: IndexKey| key_space::link(LinkKind::Scope as u8, &scope.0, Library::Grant.number(), &to.0);
+    transition.mutations.deletes.extend(filed.into_iter().map(link));
+    Ok(transition)
 }
 
 /// Agrees or refuses.
@@ -95,9 +126,7 @@ pub async fn decide(
     }
     grant.state = if request.agree { GrantState::Granted as i32 } else { GrantState::Refused as i32 };
     grant.state_reason = request.reason.clone();
-    let write = file_grant(view, &grant, &resource, version).await?;
-    let subject = catalogue_subject(Library::Grant, &grant.id);
-    Ok(ordered.transition(vec![(write, grant.id)], subject))
+    moved(view, grant, &resource, version, ordered).await
 }
 
 /// Takes a grant back.
@@ -124,9 +153,7 @@ pub async fn withdraw(
     }
     grant.state = GrantState::Withdrawn as i32;
     grant.state_reason = request.reason.clone();
-    let write = file_grant(view, &grant, &resource, version).await?;
-    let subject = catalogue_subject(Library::Grant, &grant.id);
-    Ok(ordered.transition(vec![(write, grant.id)], subject))
+    moved(view, grant, &resource, version, ordered).await
 }
 
 async fn grant_of(view: &View, id: &str) -> Result<(Grant, Resource, u64), Failure> {
