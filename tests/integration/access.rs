@@ -55,6 +55,23 @@ async fn a_withdrawn_grant_answers_nothing_more_and_the_refusal_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_grant_is_found_among_any_number_that_have_ended() {
+    let hub = Hub::new().await;
+    let id = hub.issue(draft()).await;
+    let window = hub.caller(WINDOW);
+    hub.grant_food().await;
+    let ended = (0..150).map(async |_| {
+        let (grant, _) = window.apply(full_grant(FOOD, &FOOD_FIELDS)).await.unwrap();
+        window.withdraw(&grant, "用毕").await.unwrap();
+    });
+    futures_util::future::join_all(ended).await;
+    window.look_up(&licence(&id, &["number"])).await.unwrap();
+    let who = window.catalogue().who_am_i(WhoAmIRequest {}).await.unwrap().into_inner();
+    assert_eq!(who.grants_in_force, 1);
+    hub.end().await;
+}
+
+#[tokio::test]
 async fn a_grant_covers_what_it_names_and_nothing_beside_it() {
     let hub = Hub::new().await;
     let id = hub.issue(draft()).await;

@@ -12,7 +12,7 @@ use wuku::library::codes::{LicenceId, LicenceTypeCode, Uscc};
 use wuku::library::question::Asked;
 use wuku::library::record::{LinkKind, Row, Stamp, View};
 use wuku::library::schema::Library;
-use wuku::policy::{Caller, Decision, Operation, Policy, allowed_roles, scope_index};
+use wuku::policy::{Caller, Decision, EVERY_SCOPE, Operation, Policy, allowed_roles, scope_index};
 use wuku::receipt::Kind;
 use wuku::store::memory::Memory;
 use wuku::store::vault::{Kek, Vault};
@@ -344,10 +344,8 @@ async fn put_grant(
         ..full_grant(resource, fields)
     };
     let view = View::new(store.snapshot().await.unwrap(), vault.clone(), 0, 0, &Clock::system());
-    let links = [
-        (LinkKind::SystemGrants, view.index_key(Library::Grant, "system", uri)),
-        (LinkKind::Scope, scope_index(&view, uri, scope)),
-    ];
+    let links =
+        [(LinkKind::Scope, scope_index(&view, uri, EVERY_SCOPE)), (LinkKind::Scope, scope_index(&view, uri, scope))];
     put(store, vault, Library::Grant, "grant", &grant.id.clone(), &grant, &links).await;
 }
 
