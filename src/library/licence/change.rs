@@ -509,7 +509,7 @@ mod tests {
     fn a_holder_named_twice_is_a_fault_of_the_second_field() {
         let uscc = Uscc::make("11", "331099", "00000001").unwrap().as_str().to_owned();
         let code = Code { code_type: "001".into(), code: uscc };
-        let holder = Holder { name: "甲".into(), code: Some(code), ..Holder::default() };
+        let holder = Holder { name: "甲".into(), code: Some(code) };
         let request = PrepareLicenceRequest { holders: vec![holder.clone(), holder], ..Default::default() };
         let refused =
             content_of(&request, &LicenceType::default(), &Department::default(), "hub.test", "").unwrap_err();
