@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python3
 export WUKU_INTEROP_PYTHON ?= $(PYTHON)
 PEOPLE ?= 20000
 
-.PHONY: demo test lint build deps python kills help
+.PHONY: demo test lint build deps python endurance help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,5 +35,8 @@ python:
 	@$(PYTHON) -c 'import cryptography, google.protobuf, grpc, grpc_tools' 2>/dev/null || \
 		$(VENV)/bin/pip install --quiet --disable-pip-version-check cryptography protobuf grpcio grpcio-tools
 
-kills: ## a hundred kills under load (10 run with every test)
-	WUKU_KILLS=100 cargo test --locked --test integration -- kills
+endurance: python ## every fault harness in its long form, then a table against the targets (hours)
+	@mkdir -p target && rm -f target/endurance.jsonl
+	@WUKU_ENDURANCE=long WUKU_FIGURES=$(CURDIR)/target/endurance.jsonl \
+		cargo test --release --locked --test endurance -- --nocapture --test-threads=1 $(ONLY) ; \
+		code=$$?; python3 tests/endurance/table.py target/endurance.jsonl && exit $$code

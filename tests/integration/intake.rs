@@ -2,8 +2,8 @@
 use crate::client::{Caller, administration, citizen, context, failed, person, request_id};
 use crate::harness::Hub;
 use crate::world::{
-    CLINICS, CONSOLE, Delivery, HEALTH, MARKET, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, full_grant, opening,
-    people, people_resource, resident,
+    CLINICS, CONSOLE, Chunk, Delivery, HEALTH, MARKET, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, full_grant,
+    opening, people, people_resource, resident,
 };
 use prost::Message;
 use prost::bytes::Bytes;
@@ -59,15 +59,6 @@ async fn good_rows_take_effect_bad_ones_are_named_with_their_reasons_and_a_snaps
     assert_eq!(window.look_up(&person(&second, &["name"])).await.unwrap().field("name"), Some("演示样本𬊤"));
     assert_eq!(window.look_up(&person(&nobody, &[])).await.unwrap().outcome(), Outcome::Absent, "the load is complete");
     hub.end().await;
-}
-
-/// The last chunk's payload and receipt in an import's report.
-pub struct Chunk(pub ImportResponse);
-
-impl crate::client::Answered for Chunk {
-    fn parts(self) -> (Bytes, Option<wuku::receipt::Receipt>) {
-        (self.0.payload, self.0.receipt)
-    }
 }
 
 #[tokio::test]

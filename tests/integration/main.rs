@@ -4,16 +4,19 @@
 //! re-verifies the whole log, with every receipt the test was given ([`audit`]).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "../common/audit.rs"]
 mod audit; // the whole log once more, after every test
+#[path = "../common/client.rs"]
 mod client; // one calling system: its questions, its changes, its proofs
+#[path = "../common/harness.rs"]
 mod harness; // certificates, configuration, the process
+#[path = "../common/world.rs"]
 mod world; // who there is, what they may, one licence type
 
 mod access; // who may ask what: roles, grants, certificates, limits of the edge
 mod demo; // the demo, and what it leaves behind
 mod intake; // files in, and what can be asked of them then
 mod interop; // a client and a verifier that are not ours
-mod kills; // kill -9 under load, and an oracle that looks
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
 mod permissions; // who may see what, as a reviewed text file
 mod privacy; // nobody in plain text

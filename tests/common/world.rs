@@ -563,3 +563,12 @@ pub fn people<'a>(scope: ImportScope, rows: &[String], batch: &'a str) -> Delive
         batch,
     }
 }
+
+/// The last chunk's payload and receipt in an import's report.
+pub struct Chunk(pub ImportResponse);
+
+impl crate::client::Answered for Chunk {
+    fn parts(self) -> (Bytes, Option<wuku::receipt::Receipt>) {
+        (self.0.payload, self.0.receipt)
+    }
+}

@@ -1,12 +1,12 @@
 //! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
 //!
-//! Ten kills here; `WUKU_KILLS=100` (`make kills`) for the long form. `WUKU_SEED` repeats a run's choices, though never its timing.
+//! Ten kills, 500 in the long form, `WUKU_KILLS` for as many as one likes. `WUKU_SEED` repeats a run's choices, though never its timing.
 use crate::client::{Caller, Proved, administration, licence, person, request_id};
+use crate::figure::{self, Target};
 use crate::harness::Hub;
-use crate::intake::Chunk;
 use crate::world::{
-    CONSOLE, FOOD, FOOD_FIELDS, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, draft, full_grant, issuing, opening,
-    order, ordering, people, people_resource, resident,
+    CONSOLE, Chunk, FOOD, FOOD_FIELDS, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, draft, full_grant, issuing,
+    opening, order, ordering, people, people_resource, resident,
 };
 use prost::Message;
 use std::collections::BTreeMap;
@@ -26,6 +26,7 @@ use wuku::wire::proto::library::v1::LicenceState;
 use wuku::wire::proto::licence::v1::{ChangeLicenceRequest, IssueLicenceRequest, OrderAction};
 
 const KILLS: u32 = 10;
+const KILLS_LONG: u32 = 500;
 const CLERKS: u64 = 4;
 
 /// When a clerk tells the oracle that a change was acknowledged.
@@ -74,7 +75,8 @@ struct Oracle {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_killed() {
-    let kills = std::env::var("WUKU_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let usual = if figure::long() { KILLS_LONG } else { KILLS };
+    let kills = std::env::var("WUKU_KILLS").map_or(usual, |n| n.parse().unwrap());
     let mut rng = Rng::seeded();
     let mut hub = city().await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
@@ -95,6 +97,7 @@ async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_kill
         hub.proofs.lock().unwrap().len()
     );
     assert!(acknowledged as u64 > u64::from(kills), "the load does not load");
+    figure::note("kills", "kills survived", f64::from(kills), "kills", Target::AtLeast(f64::from(usual)));
     hub.end().await; // every entry once, every evidence of every round still good
 }
 

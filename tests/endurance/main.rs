@@ -1,0 +1,23 @@
+//! What kills other hubs, tried on this one: the real binary, real files, real faults.
+//!
+//! Every harness has a short form, run with every test, and a long one (`make endurance`); its figures are noted against their
+//! targets ([`figure`]) and it has a control: the same fault on a hub built or set wrongly must be caught. Where the machine lacks
+//! what a harness needs, it is red, never skipped.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "../common/audit.rs"]
+mod audit; // the whole log once more, after every test
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "../common/client.rs"]
+mod client; // one calling system: its questions, its changes, its proofs
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "../common/harness.rs"]
+mod harness; // certificates, configuration, the process
+#[allow(dead_code, reason = "shared with the integration tests")]
+#[path = "../common/world.rs"]
+mod world; // who there is, what they may, one licence type
+
+mod figure; // what was measured, against its target
+
+mod kills; // kill -9 under load, and an oracle that looks
