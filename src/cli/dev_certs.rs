@@ -204,6 +204,12 @@ impl DevCerts {
         self.pair(&format!("issuers/{uscc}"))
     }
 
+    /// A department's second signing certificate and key, Ed25519; there once it was made.
+    #[must_use]
+    pub fn issuer_ed25519(&self, uscc: &str) -> Pair {
+        self.pair(&format!("issuers/{uscc}-ed25519"))
+    }
+
     /// An authority's own certificate and key.
     #[must_use]
     pub fn authority(&self, authority: Authority) -> Pair {
@@ -235,6 +241,22 @@ impl DevCerts {
     /// # Errors
     /// What failed.
     pub fn make_issuer(&self, department: &DevDepartment, validity: Validity) -> Result<Pair> {
+        let into = self.issuer(&department.uscc);
+        let key = KeyPair::generate().map_err(|e| fault(&into.key, e))?;
+        self.sign_issuer(department, validity, into, &key)
+    }
+
+    /// As [`make_issuer`](Self::make_issuer), beside it, with an Ed25519 key: its signatures over the same bytes are the same.
+    ///
+    /// # Errors
+    /// What failed.
+    pub fn make_issuer_ed25519(&self, department: &DevDepartment, validity: Validity) -> Result<Pair> {
+        let into = self.issuer_ed25519(&department.uscc);
+        let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(|e| fault(&into.key, e))?;
+        self.sign_issuer(department, validity, into, &key)
+    }
+
+    fn sign_issuer(&self, department: &DevDepartment, validity: Validity, into: Pair, key: &KeyPair) -> Result<Pair> {
         let DevDepartment { uscc, name } = department;
         let subject = [
             (DnType::CountryName, "CN".to_owned()),
@@ -242,7 +264,7 @@ impl DevCerts {
             (DnType::OrganizationalUnitName, "DEV".to_owned()),
             (DnType::CommonName, name.clone()),
         ];
-        self.sign(Authority::Issuer, params(&subject, validity), self.issuer(uscc))
+        self.sign_for(Authority::Issuer, params(&subject, validity), into, key)
     }
 
     /// Puts a certificate on its authority's revocation list. `serial` in hex, as in [`crate::edge::identity::Peer`].
@@ -308,11 +330,15 @@ impl DevCerts {
         self.sign(Authority::Client, params, pair)
     }
 
-    fn sign(&self, authority: Authority, mut params: CertificateParams, pair: Pair) -> Result<Pair> {
+    fn sign(&self, authority: Authority, params: CertificateParams, pair: Pair) -> Result<Pair> {
+        let key = KeyPair::generate().map_err(|e| fault(&pair.key, e))?;
+        self.sign_for(authority, params, pair, &key)
+    }
+
+    fn sign_for(&self, authority: Authority, mut params: CertificateParams, pair: Pair, key: &KeyPair) -> Result<Pair> {
         params.use_authority_key_identifier_extension = true;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let key = KeyPair::generate().map_err(|e| fault(&pair.key, e))?;
-        let certificate = params.signed_by(&key, &self.signer(authority)?).map_err(|e| fault(&pair.certificate, e))?;
+        let certificate = params.signed_by(key, &self.signer(authority)?).map_err(|e| fault(&pair.certificate, e))?;
         write(&pair.key, &key.serialize_pem(), 0o600)?;
         write(&pair.certificate, &certificate.pem(), 0o644)?;
         Ok(pair)

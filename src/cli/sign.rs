@@ -13,7 +13,7 @@ use crate::wire::proto::receipt::v1::{Operator, Purpose};
 use bytes::Bytes;
 use prost::Message;
 use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
@@ -21,8 +21,10 @@ use std::path::{Path, PathBuf};
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
-/// The one algorithm this signs with; the hub takes `ed25519` too.
+/// What keys of ECDSA P-256 sign with.
 pub const ALGORITHM: &str = "ecdsa-p256-sha256";
+/// What Ed25519 keys sign with.
+pub const ALGORITHM_ED25519: &str = "ed25519";
 
 /// Why there is nothing signed.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +37,8 @@ pub enum SignError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The key is no unencrypted PKCS#8 ECDSA P-256 key in PEM.
-    #[error("the key is no PKCS#8 PEM of an ECDSA P-256 key: {0}")]
+    /// The key is no unencrypted PKCS#8 key in PEM, ECDSA P-256 or Ed25519.
+    #[error("the key is no PKCS#8 PEM of an ECDSA P-256 or Ed25519 key: {0}")]
     Key(String),
     /// The file holds no certificate.
     #[error("no certificate in the chain file: {0}")]
@@ -57,13 +59,36 @@ pub enum SignError {
 
 /// A department's signing key with its certificate chain.
 pub struct DepartmentKey {
-    pair: EcdsaKeyPair,
+    pair: Pair,
     random: SystemRandom,
     chain: Vec<Bytes>,
 }
 
+/// The two kinds of keys a department may have.
+enum Pair {
+    P256(EcdsaKeyPair),
+    Ed25519(Ed25519KeyPair),
+}
+
+impl Pair {
+    fn parse(pkcs8: &[u8], random: &SystemRandom) -> Result<Self, SignError> {
+        if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
+            return Ok(Self::Ed25519(pair));
+        }
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, random);
+        pair.map(Self::P256).map_err(|e| SignError::Key(e.to_string()))
+    }
+
+    fn public(&self) -> &[u8] {
+        match self {
+            Self::P256(pair) => pair.public_key().as_ref(),
+            Self::Ed25519(pair) => pair.public_key().as_ref(),
+        }
+    }
+}
+
 impl DepartmentKey {
-    /// Reads a PKCS#8 PEM key (ECDSA P-256) and a PEM chain, the signer's certificate first.
+    /// Reads a PKCS#8 PEM key (ECDSA P-256 or Ed25519) and a PEM chain, the signer's certificate first.
     ///
     /// # Errors
     /// A [`SignError`]: unreadable files, another kind of key, a certificate that is not for the key.
@@ -80,8 +105,7 @@ impl DepartmentKey {
     pub fn parse(key_pem: &[u8], chain_pem: &[u8]) -> Result<Self, SignError> {
         let random = SystemRandom::new();
         let der = PrivatePkcs8KeyDer::from_pem_slice(key_pem).map_err(|e| SignError::Key(e.to_string()))?;
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der.secret_pkcs8_der(), &random)
-            .map_err(|e| SignError::Key(e.to_string()))?;
+        let pair = Pair::parse(der.secret_pkcs8_der(), &random)?;
         let mut chain = Vec::new();
         for certificate in CertificateDer::pem_slice_iter(chain_pem) {
             let der = certificate.map_err(|e| SignError::Certificate(e.to_string()))?;
@@ -90,7 +114,7 @@ impl DepartmentKey {
             let tbs = parsed.tbs_certificate();
             if chain.is_empty() {
                 let public = tbs.subject_public_key_info().subject_public_key.raw_bytes();
-                if public != pair.public_key().as_ref() {
+                if public != pair.public() {
                     return Err(SignError::NotAPair);
                 }
             } else if tbs.issuer() == tbs.subject() {
@@ -115,9 +139,13 @@ impl DepartmentKey {
     /// # Errors
     /// [`SignError::Signing`] where the system gives no randomness.
     pub fn sign(&self, thing: SignedThing, bytes: &[u8]) -> Result<DepartmentSignature, SignError> {
-        let value = self.pair.sign(&self.random, &thing.message(bytes)).map_err(|_| SignError::Signing)?;
+        let message = thing.message(bytes);
+        let (algorithm, value) = match &self.pair {
+            Pair::P256(pair) => (ALGORITHM, pair.sign(&self.random, &message).map_err(|_| SignError::Signing)?),
+            Pair::Ed25519(pair) => (ALGORITHM_ED25519, pair.sign(&message)),
+        };
         Ok(DepartmentSignature {
-            algorithm: ALGORITHM.to_owned(),
+            algorithm: algorithm.to_owned(),
             chain: self.chain.clone(),
             value: Bytes::copy_from_slice(value.as_ref()),
         })
@@ -321,6 +349,21 @@ mod tests {
             let refused = house.trust.verify(thing, bytes, &signature, now_ms).unwrap_err();
             assert_eq!(refused.reason, Reason::SignatureInvalid);
         }
+    }
+
+    #[test]
+    fn an_ed25519_key_of_a_department_is_as_good_and_signs_the_same_twice() {
+        let house = house();
+        let department = DevDepartment { uscc: USCC.into(), name: "演示市市场监督管理局".into() };
+        let validity = crate::cli::dev_certs::Validity::days(&Clock::system(), 2);
+        let pair = house.certs.make_issuer_ed25519(&department, validity).unwrap();
+        let key = DepartmentKey::load(&pair.key, &pair.certificate).unwrap();
+        let signature = key.sign(SignedThing::Licence, b"bytes").unwrap();
+        assert_eq!(signature, key.sign(SignedThing::Licence, b"bytes").unwrap());
+        let now_ms = Clock::system().now_ms();
+        let signer = house.trust.verify(SignedThing::Licence, b"bytes", &signature, now_ms).unwrap();
+        assert_eq!((signer.uscc.as_str(), signer.fingerprint), (USCC, key.fingerprint()));
+        assert!(house.trust.verify(SignedThing::Order, b"bytes", &signature, now_ms).is_err());
     }
 
     #[test]

@@ -211,7 +211,15 @@ impl City {
 
     /// Rows of the population library.
     pub fn residents(&self) -> impl Iterator<Item = Result<Row, CodeFault>> + '_ {
-        (0..self.people).map(|index| Ok(self.resident_row(&self.resident(index)?)))
+        self.residents_of(0..self.people)
+    }
+
+    /// Some rows of the population library.
+    pub(super) fn residents_of(
+        &self,
+        indexes: std::ops::Range<u64>,
+    ) -> impl Iterator<Item = Result<Row, CodeFault>> + '_ {
+        indexes.map(|index| Ok(self.resident_row(&self.resident(index)?)))
     }
 
     /// Rows of the legal-entity library.

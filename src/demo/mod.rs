@@ -5,8 +5,10 @@
 
 pub mod bad_rows; // an import file with a dozen deliberate mistakes
 pub mod city; // residents, firms, credit records, features, licences: one at a time, any of them at will
+pub mod files; // residents and signed licences by the million
 pub mod grants; // who may ask what, about three hundred grants
 pub mod licences; // licence drafts of eight types
+pub mod messages; // types and drafts as messages
 pub mod organisation; // departments, systems, resources, licence types
 pub mod places; // divisions and boundaries
 pub mod random; // the generator's own random numbers

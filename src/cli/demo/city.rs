@@ -7,7 +7,8 @@ use crate::cli::sign::{self, DepartmentKey};
 use crate::demo::bad_rows::write_csv;
 use crate::demo::grants::{DemoGrant, grants};
 use crate::demo::licences::LicenceDraft;
-use crate::demo::organisation::{DEPARTMENTS, DemoResource, LICENCE_TYPES, SYSTEMS, department_of, resources};
+use crate::demo::messages::{draft_message, licence_type_message};
+use crate::demo::organisation::{DEPARTMENTS, DemoResource, LICENCE_TYPES, SYSTEMS, resources};
 use crate::demo::places::HOME;
 use crate::library::day;
 use crate::library::licence::SignedThing;
@@ -21,10 +22,7 @@ use crate::wire::proto::intake::v1::{
     ImportFormat, ImportOpening, ImportPart, ImportPhase, ImportRequest, ImportResponse, ImportScope, Manifest,
     import_request::Message as Up,
 };
-use crate::wire::proto::library::v1::{Field, HolderCode};
-use crate::wire::proto::licence::v1::{
-    Authority, FaceField, Holder, LicenceOrder, LicenceType, PrepareLicenceRequest, PutLicenceTypeRequest,
-};
+use crate::wire::proto::licence::v1::{LicenceOrder, PrepareLicenceRequest, PutLicenceTypeRequest};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use prost::Message;
 use sha2::{Digest, Sha256};
@@ -160,29 +158,9 @@ fn resource_of(resource: &DemoResource, whole: &[DemoResource]) -> CliResult<Res
 }
 
 async fn put_licence_type(authority: &At, kind: &crate::demo::organisation::DemoLicenceType) -> CliResult {
-    let department =
-        department_of(kind.department).ok_or_else(|| CliError(format!("no department {}", kind.department)))?;
-    let uscc = department.uscc()?.as_str().to_owned();
-    let face = kind.face.iter().map(|face| FaceField {
-        name: face.name.to_owned(),
-        title_zh: face.title_zh.to_owned(),
-        kind: face.kind.name().to_owned(),
-        required: face.required,
-        mask: face.mask.name().to_owned(),
-    });
-    let licence_type = LicenceType {
-        type_code: kind.type_code()?.as_str().to_owned(),
-        name: kind.name.to_owned(),
-        defining_authority: Some(Authority { name: department.name.to_owned(), uscc: uscc.clone() }),
-        holder_category: kind.holder_category,
-        issuer_usccs: vec![uscc],
-        face_fields: face.collect(),
-        resource: kind.resource.to_owned(),
-        ..LicenceType::default()
-    };
     let request = PutLicenceTypeRequest {
         request_id: request_id()?,
-        licence_type: Some(licence_type),
+        licence_type: Some(licence_type_message(kind)?),
         purpose: Some(administration("证照类型入目录 licence type")),
     };
     authority.licences().put_licence_type(request).await?;
@@ -336,20 +314,7 @@ pub(super) async fn issue(desk: &Desk, key: &DepartmentKey, draft: &LicenceDraft
     let asked = PrepareLicenceRequest {
         purpose: context.purpose.clone(),
         operator: context.operator.clone(),
-        type_code: draft.kind.type_code()?.as_str().to_owned(),
-        number: draft.number.clone(),
-        holders: draft.holders.iter().map(|(code, name)| holder(code, name)).collect(),
-        issued_on: Some(day::to_proto(draft.issued_on)),
-        valid_from: Some(day::to_proto(draft.valid_from)),
-        valid_until: draft.valid_until.map(day::to_proto),
-        division: draft.division.to_owned(),
-        previous_licence_id: String::new(),
-        face_fields: draft
-            .face
-            .iter()
-            .map(|(name, value)| Field { name: (*name).to_owned(), value: value.clone(), masked: false })
-            .collect(),
-        item_code: draft.kind.item_code.to_owned(),
+        ..draft_message(draft)?
     };
     let prepared = at.licences().prepare_licence(asked.clone()).await?.into_inner();
     let prepared = sign::prepared(&prepared.payload)?;
@@ -369,9 +334,4 @@ pub(super) async fn issue(desk: &Desk, key: &DepartmentKey, draft: &LicenceDraft
         at.licences().change_licence(request).await?;
     }
     Ok(prepared.licence_id)
-}
-
-fn holder(code: &crate::library::codes::HolderCode, name: &str) -> Holder {
-    let code = HolderCode { code_type: code.code_type().as_str().to_owned(), code: code.code().to_owned() };
-    Holder { code: Some(code), name: name.to_owned() }
 }

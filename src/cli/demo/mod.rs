@@ -1,6 +1,7 @@
 //! `wuku demo`: a hub with a demo city, a scenario played against it, and then a hub to try things with.
 mod city;
 mod desk;
+mod files;
 mod say;
 mod scenario;
 
@@ -26,7 +27,10 @@ pub const HUB: &str = "tiantai";
 
 /// Arguments of `wuku demo`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct DemoArgs {
+    #[command(subcommand)]
+    only: Option<Only>,
     /// Residents of the city (居民人数)
     #[arg(long, default_value_t = 20_000)]
     people: u64,
@@ -44,12 +48,22 @@ pub struct DemoArgs {
     once: bool,
 }
 
+/// Parts of the demo by themselves.
+#[derive(clap::Subcommand, Debug)]
+enum Only {
+    /// Write files of a city to import: residents, and licences signed by their authority (生成导入文件)
+    Files(files::FilesArgs),
+}
+
 /// Runs `wuku demo`.
 ///
 /// # Errors
 /// Whatever keeps the hub from being made; a step of the scenario that did not end as expected.
 pub fn run(args: &DemoArgs, clock: &Clock) -> CliResult {
-    block_on(demo(args, clock))
+    match &args.only {
+        Some(Only::Files(files)) => files::run(files, clock),
+        None => block_on(demo(args, clock)),
+    }
 }
 
 async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
@@ -98,13 +112,7 @@ fn fresh_folder(folder: &Path) -> CliResult<PathBuf> {
 
 /// Certificates, configuration, hub.
 async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResult<Config> {
-    let systems: Vec<(&str, &str)> = SYSTEMS.iter().map(|s| (s.department, s.code)).collect();
-    let mut departments = Vec::new();
-    for department in DEPARTMENTS {
-        departments
-            .push(DevDepartment { uscc: department.uscc()?.as_str().to_owned(), name: department.name.to_owned() });
-    }
-    DevCerts::make(&folder.join("certs"), HUB, &systems, &departments, clock)?;
+    make_certs(&folder.join("certs"), HUB, clock)?;
     std::fs::write(folder.join("wuku.toml"), CONFIG)?;
     let config = Config::load(&folder.join("wuku.toml"))?;
     let authority = department_of("data-bureau").ok_or_else(|| CliError("the demo has no data authority".into()))?;
@@ -126,6 +134,17 @@ async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResu
         ),
     );
     Ok(config)
+}
+
+/// Certificates of all systems and departments of the demo.
+fn make_certs(folder: &Path, hub: &str, clock: &Clock) -> CliResult<DevCerts> {
+    let systems: Vec<(&str, &str)> = SYSTEMS.iter().map(|s| (s.department, s.code)).collect();
+    let mut departments = Vec::new();
+    for department in DEPARTMENTS {
+        departments
+            .push(DevDepartment { uscc: department.uscc()?.as_str().to_owned(), name: department.name.to_owned() });
+    }
+    Ok(DevCerts::make(folder, hub, &systems, &departments, clock)?)
 }
 
 const CONFIG: &str = r#"# Written by `wuku demo`.

@@ -85,7 +85,11 @@ async fn allot(view: &View, request: &PrepareLicenceRequest, department: &Depart
     Ok(id.to_string())
 }
 
-fn content_of(
+/// What the authority is to sign: the canonical content of a licence, or every fault of the draft.
+///
+/// # Errors
+/// [`Reason::RequestMalformed`], [`Reason::LicenceFieldsInvalid`].
+pub fn content_of(
     request: &PrepareLicenceRequest,
     kind: &LicenceType,
     department: &Department,

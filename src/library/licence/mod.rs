@@ -1,4 +1,5 @@
 //! Licences (电子证照): signed by their issuing authority, held with the proof that the hub checked it.
+mod bulk;
 mod change;
 mod face;
 mod issuer;
@@ -6,7 +7,8 @@ mod row;
 mod standing;
 mod state;
 
-pub use change::{change, distrust, issue, prepare, put_type};
+pub use bulk::FILE_COLUMNS;
+pub use change::{change, content_of, distrust, issue, prepare, put_type};
 pub use issuer::{IssuerTrust, Issuers, SignedThing, Signer, verify_question};
 pub use row::{IssuerKeyRow, LicenceRow, held_by, version_at};
 pub use standing::{fill, standing};
