@@ -1,5 +1,6 @@
 //! One file per subcommand. Data goes to standard output, everything else to standard error.
 pub mod answer; // from a reply to what is printed
+pub mod bench; // load on a running hub, and the baseline
 pub mod catalogue; // departments, systems, resources, licence types
 pub mod check; // is the configuration whole
 pub mod client; // how a command reaches a hub
@@ -62,6 +63,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Make a demo city, play a scenario against it, keep serving (演示)
     Demo(demo::DemoArgs),
+    /// Put load on a running hub and say how it did (压测)
+    Bench(Box<bench::BenchArgs>),
     /// Open a new log after a restore from too old a backup (恢复后另立新日志)
     Recover(recover::RecoverArgs),
     /// Show, draft or sign the trust file (信任文件)
@@ -88,6 +91,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Import(args) => connection::run(import::run(&args)),
         Command::Demo(args) => said(demo::run(&args, &clock)),
+        Command::Bench(args) => said(bench::run(&args, &clock)),
         Command::Recover(args) => said(recover::run(&args, &clock)),
         Command::Trust(args) => said(trust::run(&args)),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),

@@ -96,6 +96,21 @@ async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
     server.stop().await
 }
 
+/// A hub with a loaded city, at rest, for [`wuku bench`](super::bench); `settings` is added to its configuration.
+///
+/// # Errors
+/// Whatever keeps the hub from being made or loaded.
+pub(super) async fn build(folder: &Path, city: &City, licences: usize, clock: &Clock, settings: &str) -> CliResult {
+    let mut say = Transcript::of_environment();
+    let folder = fresh_folder(folder)?;
+    make_hub(&folder, clock, &mut say).await?;
+    std::fs::write(folder.join("wuku.toml"), format!("{CONFIG}{settings}"))?;
+    let mut server = Server::start(&folder).await?;
+    let desk = Desk::open(&folder, &server.address)?;
+    city::load(&desk, city, &folder, licences, &mut say).await?;
+    server.stop().await
+}
+
 /// An empty folder; only one that an earlier demo made is removed.
 fn fresh_folder(folder: &Path) -> CliResult<PathBuf> {
     let mark = folder.join("wuku-demo");
@@ -126,7 +141,10 @@ async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResu
         },
         system: "catalogue".to_owned(),
     };
-    let print = init(&config, &folder.join("root.key"), &first, clock).await?;
+    // On a runtime of its own: what `init` began in the background still holds the store until that runtime has ended.
+    let root = folder.join("root.key");
+    let made = std::thread::scope(|scope| scope.spawn(|| block_on(init(&config, &root, &first, clock))).join());
+    let print = made.map_err(|_| CliError("making the hub has panicked".into()))??;
     say.note(
         &format!("枢纽 {HUB} 已建立：37 个系统证书、24 个部门签名证书；信任文件指纹 {print}"),
         &format!(

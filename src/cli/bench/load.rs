@@ -1,0 +1,417 @@
+//! Load on a running server: closed loop (the next call goes out when one comes back) or open loop (calls go out on time, whatever
+//! comes back).
+//!
+//! In the open loop latency counts from the moment a call was *meant* to go out, so a server that stalls cannot hide it by making the
+//! generator wait. A call for which no connection has room is missed, not sent late.
+use super::super::{CliError, CliResult};
+use super::link::{Head, Link, Reply, Target};
+use super::process::{Used, used};
+use super::rpc::Rpc;
+use bytes::Bytes;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long calls under way may take once the time is over.
+const GRACE: Duration = Duration::from_secs(5);
+/// Longer waits are slept; the last part of each is spun, for timers are only good to a millisecond.
+const SPIN: Duration = Duration::from_millis(2);
+/// Calls sent in a row before others get a turn.
+const BURST: u64 = 16;
+
+/// A call made ahead.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    /// Which rpc.
+    pub(super) rpc: Rpc,
+    /// Its message with its head.
+    pub(super) framed: Bytes,
+    /// Questions in it.
+    pub(super) items: u32,
+}
+
+/// A system with its questions.
+pub(super) struct Caller {
+    /// Where and as whom.
+    pub(super) target: Target,
+    /// Asked in this order, and from the beginning again where time is left.
+    pub(super) calls: Vec<Call>,
+    /// Its part of the connections.
+    pub(super) weight: u32,
+}
+
+/// When the next call goes out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Pace {
+    /// When one came back, so many under way on each connection.
+    Closed(usize),
+    /// So many a second.
+    Open(f64),
+}
+
+/// When it is over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum End {
+    /// After so long, the first part not measured.
+    After { warm_up: Duration, measured: Duration },
+    /// When every call was made once.
+    #[expect(dead_code, reason = "the replay comes with the next step")]
+    Once,
+}
+
+/// A load.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// Connections in all; each caller has at least one.
+    pub(super) connections: usize,
+    /// When the next call goes out.
+    pub(super) pace: Pace,
+    /// When it is over.
+    pub(super) end: End,
+    /// How many replies to keep, spread over the whole time.
+    pub(super) samples: usize,
+    /// The server's process, where it is on this machine.
+    pub(super) server: Option<u32>,
+}
+
+/// A reply that was kept.
+pub(super) struct Sample {
+    pub(super) rpc: Rpc,
+    pub(super) asked: Bytes,
+    pub(super) reply: Bytes,
+}
+
+/// What came out.
+pub(super) struct Outcome {
+    /// How long was measured.
+    pub(super) measured: Duration,
+    /// Latencies of answered calls, microseconds.
+    pub(super) latency_us: Histogram<u64>,
+    /// How late calls went out (open loop), microseconds.
+    pub(super) late_us: Histogram<u64>,
+    /// Calls that were to be sent (open loop); else those sent.
+    pub(super) offered: u64,
+    /// Calls sent.
+    pub(super) sent: u64,
+    /// Calls for which there was no room.
+    pub(super) missed: u64,
+    /// Calls answered, by gRPC status.
+    pub(super) by_code: BTreeMap<u8, u64>,
+    /// Calls that ended without an answer.
+    pub(super) lost: u64,
+    /// The first of them, in words.
+    pub(super) first_loss: Option<String>,
+    /// Questions answered.
+    pub(super) items: u64,
+    /// Message bytes of all calls counted, out and back.
+    pub(super) bytes: (u64, u64),
+    /// Connections opened again.
+    pub(super) reopened: usize,
+    /// Connections in all.
+    pub(super) connections: usize,
+    /// Kept replies.
+    pub(super) samples: Vec<Sample>,
+    /// What the server used meanwhile: CPU, and memory at the end.
+    pub(super) server: Option<Used>,
+    /// CPU time of this generator.
+    pub(super) client_cpu: Duration,
+}
+
+/// The answer, or the recorded refusal: both are what the hub is for.
+pub(super) fn is_answer(code: u8) -> bool {
+    matches!(code, 0 | 7)
+}
+
+/// Puts the load on.
+///
+/// # Errors
+/// A connection that cannot be opened at all, or nothing to ask.
+pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> {
+    let lines = open(&callers, plan.connections).await?;
+    let connections = lines.len();
+    let calls: usize = callers.iter().map(|caller| caller.calls.len()).sum();
+    if callers.iter().any(|caller| caller.calls.is_empty()) {
+        return Err(CliError("there is nothing to ask: no questions were made".into()));
+    }
+    let start = Instant::now();
+    let (begin, end, length) = match plan.end {
+        End::After { warm_up, measured } => (start + warm_up, Some(start + warm_up + measured), measured),
+        End::Once => (start, None, Duration::from_secs(30)),
+    };
+    let cursors = callers.iter().map(|_| AtomicUsize::new(0)).collect();
+    let step = length.checked_div(u32::try_from(plan.samples.max(1)).unwrap_or(u32::MAX)).unwrap_or_default();
+    let load = Arc::new(Load {
+        callers,
+        lines,
+        cursors,
+        begin,
+        end,
+        most_samples: plan.samples,
+        step,
+        under_way: AtomicU64::new(0),
+        tally: Mutex::new(Tally::new(begin)?),
+    });
+    let before = tokio::spawn(async move {
+        tokio::time::sleep_until(begin.into()).await;
+        (plan.server.and_then(used), used(std::process::id()))
+    });
+    let generator = match plan.pace {
+        Pace::Closed(in_flight) => tokio::spawn(closed(load.clone(), in_flight)),
+        Pace::Open(per_s) => tokio::spawn(open_loop(load.clone(), per_s, calls)),
+    };
+    if let Some(end) = end {
+        tokio::time::sleep_until(end.into()).await;
+    } else {
+        generator.await?;
+    }
+    let after = (plan.server.and_then(used), used(std::process::id()));
+    let measured = load.tally().last.saturating_duration_since(begin);
+    settle(&load).await;
+    let before = before.await?;
+    let server = before.0.zip(after.0).map(|(b, a)| Used { cpu: a.cpu.saturating_sub(b.cpu), ..a });
+    let client_cpu = before.1.zip(after.1).map_or(Duration::ZERO, |(b, a)| a.cpu.saturating_sub(b.cpu));
+    let reopened = load.lines.iter().map(|line| line.link.reopened()).sum();
+    let tally = std::mem::replace(&mut *load.tally(), Tally::new(begin)?);
+    Ok(Outcome {
+        measured: if end.is_some() { length } else { measured },
+        latency_us: tally.latency_us,
+        late_us: tally.late_us,
+        offered: tally.sent.saturating_add(tally.missed),
+        sent: tally.sent,
+        missed: tally.missed,
+        by_code: tally.by_code,
+        lost: tally.lost,
+        first_loss: tally.first_loss,
+        items: tally.items,
+        bytes: tally.bytes,
+        reopened,
+        connections,
+        samples: tally.samples,
+        server,
+        client_cpu,
+    })
+}
+
+/// Each caller's connections: one at least, the rest by weight.
+async fn open(callers: &[Caller], connections: usize) -> CliResult<Vec<Line>> {
+    let all: u32 = callers.iter().map(|caller| caller.weight).sum();
+    let mut lines = Vec::new();
+    for (at, caller) in callers.iter().enumerate() {
+        let share = f64::from(caller.weight) / f64::from(all.max(1));
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a small number")]
+        let count = ((share * connections as f64).round() as usize).max(1);
+        for _ in 0..count {
+            let link = Link::open(&caller.target).await?;
+            let heads = Rpc::ALL.iter().map(|rpc| link.head(rpc.path())).collect::<CliResult<_>>()?;
+            lines.push(Line { link, heads, caller: at });
+        }
+    }
+    Ok(lines)
+}
+
+/// Waits until all calls have come back, but not for ever.
+async fn settle(load: &Load) {
+    let until = Instant::now() + GRACE;
+    while load.under_way.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A connection with everything that is made once for it.
+struct Line {
+    link: Link,
+    heads: Vec<Head>,
+    caller: usize,
+}
+
+struct Load {
+    callers: Vec<Caller>,
+    lines: Vec<Line>,
+    /// The next call of each caller.
+    cursors: Vec<AtomicUsize>,
+    begin: Instant,
+    end: Option<Instant>,
+    most_samples: usize,
+    step: Duration,
+    under_way: AtomicU64,
+    tally: Mutex<Tally>,
+}
+
+struct Tally {
+    latency_us: Histogram<u64>,
+    late_us: Histogram<u64>,
+    sent: u64,
+    missed: u64,
+    by_code: BTreeMap<u8, u64>,
+    lost: u64,
+    first_loss: Option<String>,
+    items: u64,
+    bytes: (u64, u64),
+    samples: Vec<Sample>,
+    next_sample: Instant,
+    last: Instant,
+}
+
+impl Tally {
+    fn new(begin: Instant) -> CliResult<Self> {
+        let histogram = || Histogram::new_with_bounds(1, 120_000_000, 3);
+        Ok(Self {
+            latency_us: histogram()?,
+            late_us: histogram()?,
+            sent: 0,
+            missed: 0,
+            by_code: BTreeMap::new(),
+            lost: 0,
+            first_loss: None,
+            items: 0,
+            bytes: (0, 0),
+            samples: Vec::new(),
+            next_sample: begin,
+            last: begin,
+        })
+    }
+}
+
+impl Load {
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// The caller's next call; none where each is made once and all are.
+    fn next(&self, caller: usize) -> Option<&Call> {
+        let (calls, cursor) = (&self.callers.get(caller)?.calls, self.cursors.get(caller)?);
+        let at = cursor.fetch_add(1, Ordering::Relaxed);
+        match self.end {
+            None => calls.get(at),
+            Some(_) => calls.get(at.checked_rem(calls.len())?),
+        }
+    }
+
+    /// Makes a call; what comes back within the measured time is counted, from `since`.
+    async fn make(&self, line: &Line, call: &Call, since: Option<Instant>) {
+        let Some(head) = line.heads.get(call.rpc as usize) else { return };
+        let sent = Instant::now();
+        let keep = self.keeps(sent);
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        let replied = line.link.call(head, call.framed.clone(), keep).await;
+        self.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.count(call, replied, (since.unwrap_or(sent), sent));
+    }
+
+    /// Is this one of the replies to keep?
+    fn keeps(&self, now: Instant) -> bool {
+        let mut tally = self.tally();
+        let keep = now >= tally.next_sample && tally.samples.len() < self.most_samples;
+        if keep {
+            tally.next_sample = now + self.step;
+        }
+        keep
+    }
+
+    fn count(&self, call: &Call, replied: CliResult<Reply>, (since, sent): (Instant, Instant)) {
+        let now = Instant::now();
+        // By when it came back (closed loop) or went out (open loop: `since` is then the moment it was meant to).
+        let measured = now >= self.begin && self.end.is_none_or(|end| now.min(since) <= end && since <= end);
+        let mut tally = self.tally();
+        if !measured {
+            return;
+        }
+        tally.last = now;
+        tally.sent = tally.sent.saturating_add(1);
+        tally.late_us.saturating_record(micros(sent.saturating_duration_since(since)));
+        match replied {
+            Err(CliError(why)) => {
+                tally.lost = tally.lost.saturating_add(1);
+                tally.first_loss.get_or_insert(why);
+            }
+            Ok(reply) => {
+                let count = tally.by_code.entry(reply.code).or_default();
+                *count = count.saturating_add(1);
+                if is_answer(reply.code) {
+                    tally.latency_us.saturating_record(micros(now.saturating_duration_since(since)));
+                    tally.items = tally.items.saturating_add(call.items.into());
+                    tally.bytes.0 = tally.bytes.0.saturating_add(call.framed.len() as u64);
+                    tally.bytes.1 = tally.bytes.1.saturating_add(reply.bytes as u64);
+                }
+                if let (0, Some(reply)) = (reply.code, reply.message) {
+                    tally.samples.push(Sample { rpc: call.rpc, asked: call.framed.clone(), reply });
+                }
+            }
+        }
+    }
+}
+
+/// Every connection always has so many calls under way.
+async fn closed(load: Arc<Load>, in_flight: usize) {
+    let mut workers = tokio::task::JoinSet::new();
+    for at in 0..load.lines.len() {
+        for _ in 0..in_flight {
+            let load = load.clone();
+            workers.spawn(async move {
+                let Some(line) = load.lines.get(at) else { return };
+                while !load.is_over() {
+                    let Some(call) = load.next(line.caller) else { return };
+                    load.make(line, call, None).await;
+                }
+            });
+        }
+    }
+    while workers.join_next().await.is_some() {}
+}
+
+/// Calls go out at a fixed rate, each on the next connection that has room.
+async fn open_loop(load: Arc<Load>, per_s: f64, calls: usize) {
+    let start = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    let mut at = 0_usize;
+    for n in 0_u64.. {
+        let due = start + Duration::from_secs_f64(n as f64 / per_s.max(0.001));
+        let over = load.end.map_or(n >= calls as u64, |end| due >= end);
+        if over {
+            break;
+        }
+        wait_until(due).await;
+        if n.is_multiple_of(BURST) {
+            tokio::task::yield_now().await;
+            while tasks.try_join_next().is_some() {}
+        }
+        let room = (0..load.lines.len()).map(|step| (at + step) % load.lines.len());
+        let free = room.into_iter().find(|at| load.lines.get(*at).is_some_and(|line| line.link.has_room()));
+        let Some(free) = free else {
+            if due >= load.begin {
+                let mut tally = load.tally();
+                tally.missed = tally.missed.saturating_add(1);
+            }
+            continue;
+        };
+        at = free + 1;
+        let load = load.clone();
+        tasks.spawn(async move {
+            let Some(line) = load.lines.get(free) else { return };
+            if let Some(call) = load.next(line.caller) {
+                load.make(line, call, Some(due)).await;
+            }
+        });
+    }
+    let _all_or_grace = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+async fn wait_until(due: Instant) {
+    loop {
+        let left = due.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        if left > SPIN { tokio::time::sleep(left - SPIN).await } else { tokio::task::yield_now().await }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
