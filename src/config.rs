@@ -178,6 +178,16 @@ pub struct Quota {
 pub struct Store {
     /// MiB of RocksDB's block cache.
     pub rocks_cache_mib: usize,
+    /// MiB of rows held in memory before they become a table file; up to three times this.
+    pub write_buffer_mib: usize,
+    /// MiB of write-ahead log, which a start must replay.
+    pub wal_mib_max: u64,
+    /// MiB of free disk that only questions may use: not less than this, whatever their rate.
+    pub question_reserve_mib_min: u64,
+    /// And not more than this. In between it is an hour of questions at the present rate.
+    pub question_reserve_mib_max: u64,
+    /// Milliseconds between two looks at the free space.
+    pub space_check_ms: u64,
 }
 
 /// What is written to standard error.
@@ -281,7 +291,14 @@ impl Default for Quota {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { rocks_cache_mib: 256 }
+        Self {
+            rocks_cache_mib: 256,
+            write_buffer_mib: 32,
+            wal_mib_max: 128,
+            question_reserve_mib_min: 256,
+            question_reserve_mib_max: 8_192,
+            space_check_ms: 1_000,
+        }
     }
 }
 

@@ -197,6 +197,9 @@ reasons! {
     RecordingStopped "RECORDING_STOPPED" Hub 14
         zh "日志因发现不一致而停止记录。" then_zh "运维人员：保留现场，运行 wuku fsck，再看 wuku recover --help。"
         en "The log stopped recording because it found two histories." then_en "Operators: keep everything, run `wuku fsck`, then read `wuku recover --help`.";
+    StorageLow "STORAGE_LOW" Busy 8
+        zh "存储空间不足，未记录任何内容。" then_zh "稍后重试；运维人员请腾出数据盘空间或扩容，枢纽随即自动恢复，无需重启。余量先留给查询，变更和导入先停；所需余量见健康状态（/readyz）。"
+        en "Too little room is left on the hub's disk, so nothing was recorded." then_en "Try again later; operators: free space on the data disk or enlarge it, and the hub goes on by itself. What is left is kept for questions first, so changes and imports stop before them; /readyz says how much is needed.";
     StoreUnavailable "STORE_UNAVAILABLE" Busy 14
         zh "存储暂时不可用。" then_zh "稍后重试。"
         en "The store is unavailable." then_en "Try again later.";

@@ -113,6 +113,13 @@ pub struct Metrics {
     /// 1 while recording is paused, with the reason in the log.
     pub recording_paused: Gauge,
 
+    /// Bytes free on the data disk; -1 where the file system does not tell.
+    pub storage_free_bytes: Gauge,
+    /// Bytes that must be free for changes and imports: the engine's own and the reserve for questions.
+    pub storage_kept_bytes: Gauge,
+    /// 0: room for everybody; 1: for questions alone; 2: for nobody.
+    pub storage_level: Gauge,
+
     /// Recorded answers, refusals and changes, by kind and outcome.
     pub outcomes: Family<OutcomeLabels, Counter>,
     /// Questions refused because a quota was used up.
@@ -164,6 +171,19 @@ impl Metrics {
                 Gauge::default(),
             ),
             recording_paused: add(&mut r, "wuku_recording_paused", "1 while recording is paused", Gauge::default()),
+            storage_free_bytes: add(&mut r, "wuku_storage_free_bytes", "Free on the data disk", Gauge::default()),
+            storage_kept_bytes: add(
+                &mut r,
+                "wuku_storage_kept_bytes",
+                "Must be free for changes and imports",
+                Gauge::default(),
+            ),
+            storage_level: add(
+                &mut r,
+                "wuku_storage_level",
+                "0: room for all, 1: for questions only, 2: for nobody",
+                Gauge::default(),
+            ),
             outcomes: add(&mut r, "wuku_outcomes", "Log entries by kind and outcome", Family::default()),
             quota_refusals: add(&mut r, "wuku_quota_refusals", "Questions over quota", Counter::default()),
             damaged_rows: add(&mut r, "wuku_damaged_rows", "Stored rows that did not open", Counter::default()),

@@ -11,6 +11,7 @@ use crate::receipt::recorder::Recorder;
 use crate::receipt::start::open_log;
 use crate::store::Store;
 use crate::store::rocks::{Rocks, RocksSettings};
+use crate::store::space::{Space, SpaceSettings};
 use crate::store::vault::{Kek, Vault};
 use crate::telemetry::Metrics;
 use sha2::{Digest, Sha256};
@@ -22,13 +23,24 @@ use x509_cert::der::{Decode, Encode};
 /// # Errors
 /// What RocksDB says: absent, in use, too new, damaged.
 pub fn open_store(config: &Config, clock: &Clock) -> CliResult<Arc<dyn Store>> {
+    let unfinished = super::init::mark(config);
+    if unfinished.exists() {
+        let shown = unfinished.display();
+        return Err(CliError(format!(
+            "`wuku init` was interrupted ({shown}): run it again, it says what to remove (wuku init 曾中断：请重新运行，按提示删除)"
+        )));
+    }
     Ok(Arc::new(Rocks::open(&config.data.path, &settings(config), clock.clone())?))
 }
 
 /// The engine's settings as configured.
 #[must_use]
 pub fn settings(config: &Config) -> RocksSettings {
-    RocksSettings { block_cache_bytes: config.store.rocks_cache_mib << 20, ..RocksSettings::default() }
+    RocksSettings {
+        block_cache_bytes: config.store.rocks_cache_mib << 20,
+        write_buffer_bytes: config.store.write_buffer_mib << 20,
+        wal_bytes_max: config.store.wal_mib_max << 20,
+    }
 }
 
 /// Puts the hub together over an open store and starts its sequencer.
@@ -50,6 +62,12 @@ pub async fn open(
     let log_keys = verifier_keys(&key);
     let issuers = Issuers::from_pointee(issuer_trust(config, &log_keys)?);
     let ledger = open_log(store.clone(), &config.fence.path, key, origin, clock.clone(), metrics.clone()).await?;
+    let margin = store.clone();
+    let reserve = SpaceSettings {
+        reserve_bytes_min: config.store.question_reserve_mib_min << 20,
+        reserve_bytes_max: config.store.question_reserve_mib_max << 20,
+    };
+    let ledger = ledger.within(Space::of(&config.data.path, move || margin.headroom_bytes(), reserve));
     let node = config.hub.node.to_string();
     let recorder =
         Recorder::new(&config.hub.name, &node, vault.clone(), ledger, clock.clone()).counting(metrics.clone());

@@ -83,12 +83,21 @@ pub fn run(args: &InitArgs, clock: &Clock) -> CliResult {
 
 /// Makes the hub; gives the trust file's fingerprint.
 ///
+/// Every target is looked at before the first is written. What fails half-way takes away again what it made. A kill half-way leaves
+/// some of it beside a mark, which says to the next `init`, and to `serve`, that it belongs to no hub.
+///
 /// # Errors
-/// As [`run`]. What was made before the failure is left for the operator to look at; init refuses to touch it again.
+/// As [`run`].
 pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock) -> CliResult<String> {
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
     let hub_name = HubName::parse(&config.hub.name).ok_or_else(|| CliError("hub.name is no hub's name".into()))?;
     let suite = SuiteName::Ed25519;
+    let targets = targets(config, root_key);
+    look_first(config, &targets)?;
+    let mark = mark(config);
+    let mut made = Made(vec![mark.clone()]);
+    write_new(&mark, UNFINISHED.as_bytes(), 0o600)?;
+    made.0.extend(targets.into_iter().map(|(_, path)| path));
     let log_key = LogKey::generate(&origin.to_string(), suite)?;
     let root = LogKey::generate(&hub_name.root_key_name(), suite)?;
     write_secret(root_key, &root.to_text())?;
@@ -133,7 +142,84 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
         ..System::default()
     };
     exchange.bootstrap(&first.department, &system).await?;
+    // From here a crash leaves a whole hub that says it is unfinished: nobody has been told of it, so it is made again.
+    std::fs::remove_file(&mark).map_err(|e| CliError(format!("{}: {e}", mark.display())))?;
+    made.0.clear();
     Ok(fingerprint(&note))
+}
+
+/// What `init` makes: the field that names it, and where.
+fn targets(config: &Config, root_key: &Path) -> [(&'static str, PathBuf); 6] {
+    [
+        ("--root-key", root_key.to_path_buf()),
+        ("keys.log_key_file", config.keys.log_key_file.clone()),
+        ("trust.file", config.trust.file.clone()),
+        ("keys.kek_file", config.keys.kek_file.clone()),
+        ("data.path", config.data.path.clone()),
+        ("fence.path", config.fence.path.clone()),
+    ]
+}
+
+/// Beside the data folder while `init` runs.
+#[must_use]
+pub fn mark(config: &Config) -> PathBuf {
+    let mut name = config.data.path.as_os_str().to_owned();
+    name.push(".init-unfinished");
+    name.into()
+}
+
+const UNFINISHED: &str =
+    "`wuku init` is making a hub. If none is running, it was interrupted: run it again, it says what to remove.\n";
+
+/// Refuses where something is there already, naming all of it and what to do.
+fn look_first(config: &Config, targets: &[(&'static str, PathBuf)]) -> CliResult {
+    let there: Vec<String> = targets
+        .iter()
+        .filter(|(_, path)| occupied(path))
+        .map(|(field, path)| format!("  {field} = {}", path.display()))
+        .collect();
+    let mark = mark(config);
+    if mark.exists() {
+        let all = [there, vec![format!("  {}", mark.display())]].concat().join("\n");
+        return Err(CliError(format!(
+            "an earlier `wuku init` was interrupted. What it made belongs to no hub; remove it and run init again \
+             (上次 wuku init 中断，下列文件不属于任何枢纽，删除后重新运行):\n{all}"
+        )));
+    }
+    if !there.is_empty() {
+        return Err(CliError(format!(
+            "nothing was made, because this is there already (已存在，未作任何改动):\n{}\n\
+             If it is a hub, start it with `wuku serve`. For a new hub choose other paths; `wuku init` never overwrites a key or a \
+             record (若为已建枢纽，用 wuku serve 启动；新建枢纽请改用其他路径)",
+            there.join("\n")
+        )));
+    }
+    Ok(())
+}
+
+/// A file, or a folder with something in it.
+fn occupied(path: &Path) -> bool {
+    match std::fs::read_dir(path) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(_) => path.symlink_metadata().is_ok_and(|found| !found.is_dir()),
+    }
+}
+
+/// Takes away what a failed `init` made; cleared by one that succeeds.
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // The mark stands first and goes last.
+        for path in self.0.iter().rev() {
+            let gone = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            if let Err(error) = gone
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                eprintln!("wuku: {} could not be taken away again: {error} (请手工删除)", path.display());
+            }
+        }
+    }
 }
 
 fn write_secret(path: &Path, text: &str) -> CliResult {
@@ -148,4 +234,76 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> CliResult {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::dev_certs::{Authority, DevCerts};
+
+    fn ready() -> (tempfile::TempDir, Config, First) {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |p: &str| folder.path().join(p);
+        let certs = DevCerts::make(&at("certs"), "hub.test", &[], &[], &Clock::system()).unwrap();
+        let mut config = Config::parse("[hub]\nname = \"hub.test\"").unwrap();
+        config.data.path = at("data");
+        config.keys.kek_file = at("keys/kek");
+        config.keys.log_key_file = at("keys/log.key");
+        config.fence.path = at("fence");
+        config.trust.file = at("trust.note");
+        config.listen.tls_certificate_file = certs.server().certificate;
+        config.issuers.ca_file = certs.authority(Authority::Issuer).certificate;
+        config.issuers.crl_files = vec![certs.crl(Authority::Issuer)];
+        let uscc = crate::library::codes::Uscc::make("11", "331099", "00000001").unwrap().as_str().to_owned();
+        let department =
+            Department { code: "data".into(), name: "演示局".into(), uscc, division: "331023".into(), version: 0 };
+        (folder, config, First { department, system: "console".into() })
+    }
+
+    #[tokio::test]
+    async fn each_target_that_is_there_is_named_and_nothing_is_made() {
+        let (folder, config, first) = ready();
+        let root = folder.path().join("root.key");
+        for (field, path) in targets(&config, &root) {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let file = if matches!(field, "data.path" | "fence.path") { path.join("slot-0") } else { path.clone() };
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(&file, "mine").unwrap();
+            let CliError(why) = init(&config, &root, &first, &Clock::system()).await.unwrap_err();
+            assert!(why.contains(field) && why.contains(path.to_str().unwrap()) && why.contains("已存在"), "{why}");
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+            std::fs::remove_file(&file).unwrap();
+            let left: Vec<_> = targets(&config, &root).into_iter().filter(|(_, path)| occupied(path)).collect();
+            assert!(left.is_empty() && !mark(&config).exists(), "{left:?}");
+        }
+        init(&config, &root, &first, &Clock::system()).await.unwrap();
+        assert!(!mark(&config).exists());
+    }
+
+    #[tokio::test]
+    async fn an_init_that_fails_half_way_leaves_nothing_and_runs_again() {
+        let (folder, config, mut first) = ready();
+        let root = folder.path().join("root.key");
+        let good = std::mem::take(&mut first.department.uscc);
+        init(&config, &root, &first, &Clock::system()).await.unwrap_err();
+        assert!(targets(&config, &root).iter().all(|(_, path)| !path.exists()) && !mark(&config).exists());
+        first.department.uscc = good;
+        init(&config, &root, &first, &Clock::system()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_init_that_was_killed_says_what_to_remove() {
+        let (folder, config, first) = ready();
+        let root = folder.path().join("root.key");
+        std::fs::write(mark(&config), UNFINISHED).unwrap();
+        std::fs::write(&root, "half").unwrap();
+        let CliError(why) = init(&config, &root, &first, &Clock::system()).await.unwrap_err();
+        assert!(why.contains("--root-key") && why.contains("interrupted") && why.contains(".init-unfinished"), "{why}");
+        assert!(!why.contains("keys.kek_file"), "{why}");
+        let why = crate::cli::hub::open_store(&config, &Clock::system()).err().unwrap().0;
+        assert!(why.contains("wuku init"), "{why}");
+        std::fs::remove_file(&root).unwrap();
+        std::fs::remove_file(mark(&config)).unwrap();
+        init(&config, &root, &first, &Clock::system()).await.unwrap();
+    }
 }

@@ -2,6 +2,8 @@
 use super::{CliError, CliResult, block_on, hub};
 use crate::clock::Clock;
 use crate::config::{Config, Stage};
+use crate::edge;
+use crate::edge::admin::{self, Condition};
 use crate::edge::catalogue_service::CatalogueRpc;
 use crate::edge::exchange_service::ExchangeRpc;
 use crate::edge::intake_service::IntakeRpc;
@@ -9,11 +11,11 @@ use crate::edge::licence_service::LicenceRpc;
 use crate::edge::listener::Listener;
 use crate::edge::receipt_service::{Papers, ReceiptRpc};
 use crate::edge::trust::{TrustStore, read_file};
-use crate::edge::{self, admin};
 use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::log::Ed25519;
 use crate::receipt::publisher::Publisher;
+use crate::store::space::Level;
 use crate::telemetry::{self, Metrics};
 use crate::wire::DESCRIPTORS;
 use crate::wire::proto::catalogue::v1::catalogue_service_server::CatalogueServiceServer;
@@ -69,7 +71,9 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
     let fresh = Duration::from_millis(config.listen.reload_check_ms);
     tokio::spawn(trust.keep_fresh(fresh, metrics.clone()));
     tokio::spawn(keep_issuers_fresh(config.clone(), exchange.clone(), fresh));
-    tokio::spawn(admin::serve(admin_listener, metrics.clone(), not_ready(&exchange), asked_to_stop(stopping.clone())));
+    tokio::spawn(admin::serve(admin_listener, metrics.clone(), health(&exchange), asked_to_stop(stopping.clone())));
+    let look = Duration::from_millis(config.store.space_check_ms);
+    tokio::spawn(exchange.recorder.ledger().space().clone().keep_looking(look, metrics.clone()));
     tokio::spawn(sum_up(exchange.clone(), metrics.clone()));
     tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone()));
     if json {
@@ -107,6 +111,7 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> 
     if resumed > 0 {
         tracing::info!(resumed, "imports that a stop interrupted go on");
     }
+    tokio::spawn(resume_when_there_is_room(exchange.clone(), intake.clone()));
     let service = IntakeServiceServer::new(IntakeRpc::new(intake));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let publisher =
@@ -118,10 +123,35 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> 
     Ok(routes.routes())
 }
 
-/// Why the hub would not answer now.
-fn not_ready(exchange: &Arc<Exchange>) -> admin::NotReady {
-    let stopped = exchange.recorder.ledger().stopped();
-    Arc::new(move || stopped.borrow().iter().map(|why| format!("recording has stopped: {why}")).collect())
+/// How the hub is: asked anew each time, so that nothing stale keeps it out of service.
+fn health(exchange: &Arc<Exchange>) -> admin::Health {
+    let ledger = exchange.recorder.ledger().clone();
+    Arc::new(move || {
+        let mut condition = Condition::default();
+        condition.not_ready.extend(ledger.stopped().borrow().iter().map(|why| format!("recording has stopped: {why}")));
+        condition.not_ready.extend(ledger.paused().map(|why| format!("recording is paused: {why}")));
+        let short = ledger.space().short();
+        match ledger.space().room().level {
+            Level::Out => condition.not_ready.extend(short),
+            Level::Plenty | Level::Low => condition.warnings.extend(short),
+        }
+        condition
+    })
+}
+
+/// When there is room on the disk again, imports that were refused for want of it go on.
+async fn resume_when_there_is_room(exchange: Arc<Exchange>, intake: Arc<Intake>) {
+    let mut room = exchange.recorder.ledger().space().follow();
+    loop {
+        let short = room.wait_for(|room| room.level != Level::Plenty).await.is_ok();
+        if !short || room.wait_for(|room| room.level == Level::Plenty).await.is_err() {
+            return;
+        }
+        match intake.resume_all().await {
+            Ok(resumed) => tracing::info!(resumed, "imports that a full disk interrupted go on"),
+            Err(failure) => tracing::error!(%failure, "imports that a full disk interrupted wait for their senders"),
+        }
+    }
 }
 
 async fn asked_to_stop(stopping: Arc<tokio::sync::watch::Sender<bool>>) {

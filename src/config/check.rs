@@ -28,7 +28,10 @@ pub enum Stage {
 type Faults = Vec<ConfigFault>;
 
 const PRIVATE: (&str, &str) = ("chmod 600 该文件", "chmod 600 the file");
-const RENEW: (&str, &str) = ("换成新签发的文件", "replace it with a newly issued one");
+const RENEW: (&str, &str) = (
+    "换成新签发的文件；若本未到期，请校正本机时钟",
+    "replace it with a newly issued one; if it is not due yet, set this machine's clock",
+);
 const INIT: (&str, &str) = ("先运行 wuku init，或改正路径", "run wuku init first, or correct the path");
 const LOWER: (&str, &str) = ("取说明中允许的值", "use a value its comment allows");
 
@@ -178,6 +181,10 @@ impl Config {
             ("limits.streams_per_connection_max", u64::from(limits.streams_per_connection_max)),
             ("quota.questions_per_day", u64::from(self.quota.questions_per_day)),
             ("store.rocks_cache_mib", self.store.rocks_cache_mib as u64),
+            ("store.write_buffer_mib", self.store.write_buffer_mib as u64),
+            ("store.wal_mib_max", self.store.wal_mib_max),
+            ("store.question_reserve_mib_min", self.store.question_reserve_mib_min),
+            ("store.space_check_ms", self.store.space_check_ms),
         ];
         for (field, _) in at_least_one.iter().filter(|(_, n)| *n == 0) {
             faults.push(fault(field, "不能为 0", "must not be 0", LOWER));
@@ -185,6 +192,20 @@ impl Config {
         if listen.reload_check_ms > 4_000 {
             let (zh, en) = ("吊销须在 5 秒内生效", "a revocation must take effect within 5 s");
             faults.push(fault("listen.reload_check_ms", zh, en, ("不超过 4000", "at most 4000")));
+        }
+        let store = &self.store;
+        if store.question_reserve_mib_max < store.question_reserve_mib_min {
+            let (zh, en) = ("上限小于下限", "is less than question_reserve_mib_min");
+            faults.push(fault("store.question_reserve_mib_max", zh, en, LOWER));
+        }
+        if store.space_check_ms > 10_000 {
+            let (zh, en) =
+                ("超过 10 秒：磁盘可能在此期间写满", "is more than 10 s: the disk may be full before it is looked at");
+            faults.push(fault("store.space_check_ms", zh, en, ("不超过 10000", "at most 10000")));
+        }
+        if store.wal_mib_max < store.write_buffer_mib as u64 {
+            let (zh, en) = ("小于 write_buffer_mib", "is less than write_buffer_mib");
+            faults.push(fault("store.wal_mib_max", zh, en, LOWER));
         }
         if limits.deadline_reserve_ms.saturating_mul(2) > limits.deadline_ms_max {
             let (zh, en) = ("预留超过时限的一半", "takes more than half of the deadline");
@@ -355,6 +376,9 @@ mod tests {
         check("limits.in_flight_max", |c, _| c.limits.in_flight_max = 0);
         check("limits.deadline_ms_max", |c, _| c.limits.deadline_ms_max = 61_000);
         check("limits.deadline_reserve_ms", |c, _| c.limits.deadline_reserve_ms = 50_000);
+        check("store.question_reserve_mib_max", |c, _| c.store.question_reserve_mib_max = 255);
+        check("store.space_check_ms", |c, _| c.store.space_check_ms = 60_000);
+        check("store.wal_mib_max", |c, _| c.store.wal_mib_max = 8);
         check("logging.filter", |c, _| c.logging.filter = "info,=,=".into());
         check("data.path", |c, at| c.data.path = at.join("elsewhere"));
         check("trust.file", |c, at| c.trust.file = at.join("elsewhere"));

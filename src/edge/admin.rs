@@ -2,7 +2,7 @@
 //!
 //! No TLS and no authentication, so nothing here may be secret or personal, and the address belongs on a loopback or
 //! management network. `/metrics` OpenMetrics text, `/healthz` 200 while the process turns, `/readyz` 200 while the hub
-//! would answer, else 503 with the reasons, one a line.
+//! would answer (what it refuses for want of disk stands below `ready`), else 503 with the reasons, one a line.
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -22,11 +22,20 @@ const CONNECTIONS_MAX: usize = 64;
 const HEADER_READ: Duration = Duration::from_secs(5);
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(60);
 
-/// Why the hub would not answer now; empty means ready. Sentences for an operator, without personal data.
-pub type NotReady = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+/// How the hub is now. Sentences for an operator, without personal data.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    /// Why it would not answer; empty means ready.
+    pub not_ready: Vec<String>,
+    /// What somebody should look at while it answers.
+    pub warnings: Vec<String>,
+}
+
+/// Asks how the hub is.
+pub type Health = Arc<dyn Fn() -> Condition + Send + Sync>;
 
 /// Serves until `shutdown` completes. Never fails: a broken connection is dropped.
-pub async fn serve(listener: TcpListener, metrics: Metrics, not_ready: NotReady, shutdown: impl Future<Output = ()>) {
+pub async fn serve(listener: TcpListener, metrics: Metrics, health: Health, shutdown: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     tokio::pin!(shutdown);
     loop {
@@ -39,10 +48,10 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, not_ready: NotReady,
             continue;
         };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let (metrics, not_ready) = (metrics.clone(), Arc::clone(&not_ready));
+        let (metrics, health) = (metrics.clone(), Arc::clone(&health));
         tokio::spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&request, &metrics, &not_ready);
+                let response = answer(&request, &metrics, &health);
                 async move { Ok::<_, Infallible>(response) }
             });
             let mut server = hyper::server::conn::http1::Builder::new();
@@ -55,7 +64,7 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, not_ready: NotReady,
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics, not_ready: &NotReady) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, metrics: &Metrics, health: &Health) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return page(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET\n".into());
@@ -65,9 +74,12 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics, not_ready: &NotReady) 
             page(StatusCode::OK, "application/openmetrics-text; version=1.0.0; charset=utf-8", metrics.text())
         }
         "/healthz" => page(StatusCode::OK, TEXT, "ok\n".into()),
-        "/readyz" => match not_ready() {
-            reasons if reasons.is_empty() => page(StatusCode::OK, TEXT, "ready\n".into()),
-            reasons => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, reasons.join("\n") + "\n"),
+        "/readyz" => match health() {
+            Condition { not_ready, warnings } if not_ready.is_empty() => {
+                let said: String = warnings.iter().map(|warning| format!("{warning}\n")).collect();
+                page(StatusCode::OK, TEXT, format!("ready\n{said}"))
+            }
+            Condition { not_ready, .. } => page(StatusCode::SERVICE_UNAVAILABLE, TEXT, not_ready.join("\n") + "\n"),
         },
         _ => page(StatusCode::NOT_FOUND, TEXT, "/metrics /healthz /readyz\n".into()),
     }
@@ -100,13 +112,16 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let paused = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&paused);
-        let not_ready: NotReady =
-            Arc::new(move || if seen.load(Ordering::Relaxed) { vec!["recording is paused".into()] } else { vec![] });
+        let health: Health = Arc::new(move || match seen.load(Ordering::Relaxed) {
+            true => Condition { not_ready: vec!["recording is paused".into()], ..Condition::default() },
+            false => Condition { warnings: vec!["storage is low".into()], ..Condition::default() },
+        });
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let server = tokio::spawn(serve(listener, Metrics::new(), not_ready, async { drop(stopped.await) }));
+        let server = tokio::spawn(serve(listener, Metrics::new(), health, async { drop(stopped.await) }));
         assert!(ask(address, "GET /metrics").await.trim_end().ends_with("# EOF"));
         assert!(ask(address, "GET /healthz").await.starts_with("HTTP/1.1 200"));
-        assert!(ask(address, "GET /readyz").await.starts_with("HTTP/1.1 200"));
+        let text = ask(address, "GET /readyz").await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("ready\nstorage is low\n"), "{text}");
         paused.store(true, Ordering::Relaxed);
         let text = ask(address, "GET /readyz").await;
         assert!(text.starts_with("HTTP/1.1 503") && text.ends_with("recording is paused\n"), "{text}");

@@ -10,6 +10,7 @@ use crate::log::checkpoint::SignedCheckpoint;
 use crate::policy::Caller;
 use crate::receipt::head;
 use crate::receipt::sequencer::{Draft, Unit};
+use crate::store::space::For;
 use crate::wire::proto::exchange::v1::{Truth, payload::Answer};
 use crate::wire::proto::receipt::v1::{PublicEvent, Tick, public_event::Event};
 use prost::Message;
@@ -47,7 +48,8 @@ impl Exchange {
 
     async fn tick(&self) -> Result<(), Failure> {
         let event = PublicEvent { format: 1, hub: self.hub.clone(), event: Some(Event::Tick(Tick::default())) };
-        let unit = Unit { drafts: vec![Draft::Public(event.encode_to_vec().into())], ..Unit::default() };
+        let drafts = vec![Draft::Public(event.encode_to_vec().into())];
+        let unit = Unit { occasion: For::Question, drafts, ..Unit::default() };
         self.recorder.ledger().record(unit).await?;
         Ok(())
     }
@@ -78,7 +80,7 @@ impl Exchange {
 
     fn two_histories(&self, seen: &[u8], why: &str) -> Failure {
         tracing::error!(seen = %String::from_utf8_lossy(seen), reason = why, "two histories under our signature");
-        self.recorder.ledger().stop(why);
+        self.recorder.ledger().convict(why, seen);
         Failure::new(Reason::RecordingStopped).because(why)
     }
 

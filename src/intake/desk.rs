@@ -233,7 +233,7 @@ impl Intake {
         Ok(recorded)
     }
 
-    /// Goes on with every import that a stop of the hub interrupted. Called once, at the start.
+    /// Goes on with every import that a stop of the hub interrupted, or a full disk. Called at the start, and when there is room again.
     ///
     /// # Errors
     /// Damage and store faults.
@@ -319,7 +319,9 @@ impl Intake {
 
 /// Whether a pass that ended so may begin again by itself.
 fn again(failure: &Failure) -> bool {
-    failure.reason == Reason::StateChangedMeanwhile || failure.reason.fault() == Fault::Busy
+    // Space does not come back in a second: whoever waits is told, and the hub begins again when there is some.
+    let busy = failure.reason.fault() == Fault::Busy && failure.reason != Reason::StorageLow;
+    failure.reason == Reason::StateChangedMeanwhile || busy
 }
 
 /// An import found as opened before: the newest certificate of its system counts, and until it was checked, whether it is a

@@ -4,6 +4,7 @@ use crate::exchange::Exchange;
 use crate::failure::{Failure, Reason};
 use crate::library::record::from_store;
 use crate::receipt::sequencer::Unit;
+use crate::store::space::For;
 use crate::store::vault::Class;
 use crate::store::{Direction, Key, key_space};
 use bytes::Bytes;
@@ -109,13 +110,16 @@ pub(super) async fn clean(exchange: &Exchange, import: &mut Import) -> Result<()
     while next < import.stored.parts {
         let end = next.saturating_add(DELETES as u32).min(import.stored.parts);
         let deletes = (next..end).map(|n| key_space::import_part(&import.id.0, n)).collect();
-        import.commit_beside(exchange.recorder.ledger(), Unit { deletes, ..Unit::default() }).await?;
+        import
+            .commit_beside(exchange.recorder.ledger(), Unit { occasion: For::Clearing, deletes, ..Unit::default() })
+            .await?;
         next = end;
     }
     clean_runs(exchange, import).await?;
     let mut stored = import.stored.clone();
     (stored.cleaned, stored.parts, stored.runs) = (true, 0, Vec::new());
-    import.commit(exchange.recorder.ledger(), &exchange.vault, stored, Unit::default()).await
+    let clearing = Unit { occasion: For::Clearing, ..Unit::default() };
+    import.commit(exchange.recorder.ledger(), &exchange.vault, stored, clearing).await
 }
 
 /// Removes run rows, those of a checking pass that a crash cut short included.
@@ -137,6 +141,8 @@ pub(super) async fn remove_all(
             return Ok(());
         }
         let deletes = page.rows.into_iter().map(|(key, _)| key).collect();
-        import.commit_beside(exchange.recorder.ledger(), Unit { deletes, ..Unit::default() }).await?;
+        import
+            .commit_beside(exchange.recorder.ledger(), Unit { occasion: For::Clearing, deletes, ..Unit::default() })
+            .await?;
     }
 }

@@ -11,6 +11,7 @@ use crate::log::entry::commitment;
 use crate::log::proof::Plan;
 use crate::log::{Ed25519, Hash};
 use crate::policy::Caller;
+use crate::store::space::For;
 use crate::store::vault::Class;
 use crate::store::vault::Vault;
 use crate::store::{Check, Key, Snapshot, Store, key_space};
@@ -123,6 +124,14 @@ pub struct Mutations {
     pub deletes: Vec<Key>,
     /// Rows stamped with index and time.
     pub stamped: Vec<(Key, Bytes)>,
+}
+
+impl Mutations {
+    /// Without rows of its own it is a question, or a refusal: both are entries alone.
+    fn occasion(&self) -> For {
+        let rows = self.puts.len() + self.fresh.len() + self.deletes.len() + self.stamped.len();
+        if rows == 0 { For::Question } else { For::Change }
+    }
 }
 
 /// A request id with what it stands for.
@@ -315,8 +324,10 @@ impl Recorder {
             .map(|finding| self.draft(view, caller, finding))
             .collect::<Result<_, _>>()
             .map_err(NotRecorded::Failed)?;
+        let occasion = mutations.occasion();
         let Mutations { checks, puts, fresh, deletes, stamped } = mutations;
-        let mut unit = Unit { drafts: Vec::with_capacity(drafted.len()), checks, puts, fresh, deletes, stamped };
+        let drafts = Vec::with_capacity(drafted.len());
+        let mut unit = Unit { occasion, drafts, checks, puts, fresh, deletes, stamped };
         if let Some(request) = &request {
             self.keep_request(request, &drafted, &mut unit).map_err(NotRecorded::Failed)?;
         }

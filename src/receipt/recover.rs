@@ -225,6 +225,11 @@ fn known(loss: &Loss<'_>, fence: Option<&Fence>) -> Result<Vec<SaidHead>, Recove
         }
         known.push(said(seen.checkpoint.size, &seen.checkpoint.root));
     }
+    // What a caller has shown the running hub was kept beside the fence. It was verified then; one of an earlier log is of no matter.
+    for note in Fence::kept_notes(loss.fence).map_err(RecoverFault::Fence)? {
+        let kept = SignedCheckpoint::parse(&note).ok().filter(|seen| seen.checkpoint.origin == *loss.configured);
+        known.extend(kept.map(|seen| said(seen.checkpoint.size, &seen.checkpoint.root)));
+    }
     Ok(known)
 }
 

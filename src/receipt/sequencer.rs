@@ -16,8 +16,9 @@ use crate::log::entry::statement_entry;
 use crate::log::merkle::leaf_hash;
 use crate::log::tiles::RightEdge;
 use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite};
-use crate::store::fence::{BEHIND_MS_MAX, FenceThread, Head as FenceHead};
+use crate::store::fence::{BEHIND_MS_MAX, FenceHandle, FenceThread, Head as FenceHead};
 use crate::store::key_space::Prefix;
+use crate::store::space::{For, Space};
 use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, key_space};
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -31,6 +32,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 const WAITING_MAX: usize = 4_096;
 /// The clock may stand this far behind the newest entry, and a statement this far ahead of the clock.
 const CLOCK_SLACK_MS: u64 = 1_000;
+/// A clock that was put ahead by more than this while the hub runs is not believed: entries of a time to come would keep recording
+/// paused until that time, once the clock is corrected.
+const PUT_AHEAD_MS_MAX: u64 = 3_600_000;
 /// How long recording waits for the fence before it says so.
 const FENCE_WAIT: Duration = Duration::from_secs(2);
 /// Mutations and bytes kept free for head, tiles and the wrapper's own row.
@@ -60,6 +64,8 @@ pub enum Draft {
 /// Entries and mutations that go into one batch together or not at all.
 #[derive(Debug, Default)]
 pub struct Unit {
+    /// What it is written for: decides who goes first when the disk gets full.
+    pub occasion: For,
     /// The entries, in order; none for housekeeping.
     pub drafts: Vec<Draft>,
     /// What must hold at the commit.
@@ -122,9 +128,24 @@ pub struct Ledger {
     units: mpsc::Sender<(Unit, Reply)>,
     latest: watch::Receiver<Latest>,
     stop: Arc<watch::Sender<Option<String>>>,
+    space: Space,
+    clock: Clock,
+    fence: FenceHandle,
 }
 
 impl Ledger {
+    /// The same ledger, taking nothing that this space has no room for.
+    #[must_use]
+    pub fn within(self, space: Space) -> Self {
+        Self { space, ..self }
+    }
+
+    /// The room it writes into.
+    #[must_use]
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
     /// Hands in a unit and waits until it is durable.
     ///
     /// # Errors
@@ -133,6 +154,7 @@ impl Ledger {
         if let Some(why) = self.stop.borrow().as_ref() {
             return Err(NotRecorded::Failed(Failure::new(Reason::RecordingStopped).because(why)));
         }
+        self.space.admit(unit.occasion, size_of(&unit).1).map_err(NotRecorded::Failed)?;
         let (reply, placed) = oneshot::channel();
         self.units.try_send((unit, reply)).map_err(|_| {
             NotRecorded::Failed(Failure::new(Reason::HubOverloaded).because("the sequencer's queue is full"))
@@ -162,6 +184,23 @@ impl Ledger {
             }
             first
         });
+    }
+
+    /// Stops recording for good because of a checkpoint of ours that the log does not go on from. It is kept beside the fence, so that
+    /// the next start refuses too.
+    pub fn convict(&self, why: &str, seen: &[u8]) {
+        if let Err(error) = self.fence.keep_note(seen) {
+            tracing::error!(%error, "the checkpoint could not be kept beside the fence: save it from this log");
+        }
+        self.stop(why);
+    }
+
+    /// Why nothing would be recorded now, asked anew each time; `None` where something would.
+    #[must_use]
+    pub fn paused(&self) -> Option<String> {
+        let behind = self.fence.behind_ms() > BEHIND_MS_MAX.saturating_add(FENCE_WAIT.as_millis() as u64);
+        let fence = || behind.then(|| FENCE_SLOW.to_owned());
+        clock_fault(&self.clock, self.latest.borrow().head.time_s).or_else(fence)
     }
 
     /// Becomes `Some(reason)` once recording has stopped for good.
@@ -207,6 +246,7 @@ pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Fai
     let head = Head::of(&origin, &stored.frontier, stored.time_s);
     let (latest_tx, latest) = watch::channel(Latest { head, checkpoint });
     let (units, mut incoming) = mpsc::channel(WAITING_MAX);
+    let (clock, fence) = (parts.clock.clone(), parts.fence.handle());
     let stop = Arc::new(watch::channel(None).0);
     let mut sequencer = Sequencer {
         parts,
@@ -228,7 +268,7 @@ pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Fai
             }
         }
     });
-    Ok(Ledger { units, latest, stop })
+    Ok(Ledger { units, latest, stop, space: Space::boundless(), clock, fence })
 }
 
 fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Result<Bytes, Failure> {
@@ -280,8 +320,7 @@ impl<S: Suite> Sequencer<S> {
     /// One batch: choose, place, sign, commit, release. An error ends recording.
     async fn append(&mut self) -> Result<(), Failure> {
         let now_ms = self.parts.clock.now_ms();
-        if now_ms.saturating_add(CLOCK_SLACK_MS) < self.time_s.saturating_mul(1_000) {
-            let why = "the clock stands more than a second behind the newest entry";
+        if let Some(why) = clock_fault(&self.parts.clock, self.time_s) {
             self.refuse_all(&Failure::new(Reason::RecordingPaused).because(why));
             return Ok(());
         }
@@ -431,7 +470,7 @@ impl<S: Suite> Sequencer<S> {
         let mut waited = Duration::ZERO;
         while self.parts.fence.behind_ms() > BEHIND_MS_MAX {
             if waited >= FENCE_WAIT {
-                return Err(Failure::new(Reason::RecordingPaused).because("the fence cannot be written or is too slow"));
+                return Err(Failure::new(Reason::RecordingPaused).because(FENCE_SLOW));
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
             waited += Duration::from_millis(5);
@@ -446,6 +485,28 @@ impl<S: Suite> Sequencer<S> {
             let _ = reply.send(Err(NotRecorded::Failed(failure.clone())));
         }
     }
+}
+
+const FENCE_SLOW: &str = "the fence cannot be written or is too slow (防回退文件无法写入或过慢)";
+
+/// Why the clock is not believed, and what helps.
+fn clock_fault(clock: &Clock, newest_s: u64) -> Option<String> {
+    let now_ms = clock.now_ms();
+    if now_ms.saturating_add(CLOCK_SLACK_MS) < newest_s.saturating_mul(1_000) {
+        let behind_s = newest_s.saturating_sub(now_ms / 1_000);
+        return Some(format!(
+            "the clock stands {behind_s} s behind the newest entry: set it, or wait; recording goes on by itself when it has caught up. \
+             If that entry was made while the clock was far ahead, restore the backup from before and run `wuku recover --new-log` \
+             (时钟落后于最新条目 {behind_s} 秒：请校时或等待，追上后自动恢复；若该条目是时钟超前时写下的，恢复此前的备份并运行 wuku recover --new-log)"
+        ));
+    }
+    let ahead_s = clock.put_ahead_ms() / 1_000;
+    (ahead_s > PUT_AHEAD_MS_MAX / 1_000).then(|| {
+        format!(
+            "the clock was put ahead by {ahead_s} s while the hub ran: correct it, and recording goes on by itself; if it is right now, \
+             restart the hub (运行期间时钟被拨快 {ahead_s} 秒：请校正，校正后自动恢复；若现在的时间才正确，请重启枢纽)"
+        )
+    })
 }
 
 /// What makes a unit such that a store refuses any batch with it, whatever is stored.

@@ -9,6 +9,7 @@ use super::sequencer::{self, Ledger, Parts};
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::library::record::from_store;
+use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::{Ed25519, LogKey, Origin, Suite, SuiteName};
 use crate::store::Store;
 use crate::store::fence::{Fence, FenceError, FenceThread, Head as FenceHead};
@@ -41,6 +42,13 @@ pub enum StartFault {
     OtherRoot {
         /// That size.
         size: u64,
+    },
+    /// Somebody holds a checkpoint of our signature that the stored log does not go on from; it was kept beside the fence.
+    SeenElsewhere {
+        /// Its size.
+        seen: u64,
+        /// Size of the stored log.
+        head: u64,
     },
     /// The key file holds the key of another log.
     KeyOfOtherLog {
@@ -78,6 +86,11 @@ impl StartFault {
                 format!("{place}的日志是 {found}，配置的是 {configured}。")
             }
             Self::OtherRoot { size } => format!("规模为 {size} 时，库中日志的根与防回退文件所记不同：历史被改动过。"),
+            Self::SeenElsewhere { seen, head } => {
+                format!(
+                    "有调用方持本枢纽签名的检查点（{seen} 条），库中日志（{head} 条）不是它的延续：数据与防回退文件一同被换成了较早的副本。"
+                )
+            }
             Self::KeyOfOtherLog { key, configured } => {
                 format!("日志密钥属于 {key}，配置的日志是 {configured}。")
             }
@@ -102,6 +115,9 @@ impl StartFault {
             Self::OtherRoot { size } => {
                 format!("At size {size} the stored log has another root than the fence has seen: history was changed.")
             }
+            Self::SeenElsewhere { seen, head } => format!(
+                "A caller holds a checkpoint of our signature over {seen} entries, and the stored log of {head} does not go on from it: data and fence were both replaced by an older copy."
+            ),
             Self::KeyOfOtherLog { key, configured } => {
                 format!("The log key belongs to {key}, the configured log is {configured}.")
             }
@@ -117,7 +133,9 @@ impl StartFault {
             Self::FenceUnreadable(_) => {
                 "核对 fence.path，挂上原来的磁盘；确已丢失的，运行 wuku recover --new-log --fence-lost。新建枢纽先运行 wuku init。"
             }
-            Self::FenceAhead { .. } => "恢复较新的备份；没有的，运行 wuku recover --new-log 另立新日志。",
+            Self::FenceAhead { .. } | Self::SeenElsewhere { .. } => {
+                "恢复较新的备份；没有的，运行 wuku recover --new-log 另立新日志。"
+            }
             Self::OtherOrigin { .. } => {
                 "核对 hub.origin_number、data.path、fence.path；wuku recover --new-log 曾中断，或备份早于新日志的，运行 wuku recover --new-log。"
             }
@@ -135,7 +153,7 @@ impl StartFault {
             Self::FenceUnreadable(_) => {
                 "Check fence.path and mount the disk it was on; if it is lost, run `wuku recover --new-log --fence-lost`. For a new hub run `wuku init` first."
             }
-            Self::FenceAhead { .. } => {
+            Self::FenceAhead { .. } | Self::SeenElsewhere { .. } => {
                 "Restore a newer backup; if there is none, `wuku recover --new-log` opens a new log."
             }
             Self::OtherOrigin { .. } => {
@@ -183,6 +201,7 @@ async fn open<S: Suite>(
     }
     let fence = Fence::open(fence_dir).map_err(StartFault::FenceUnreadable)?;
     let stored = compare::<S>(store.as_ref(), fence.newest(), &origin).await?;
+    hold_against_kept::<S>(store.as_ref(), fence_dir, &key, stored.as_ref().map_or(0, |head| head.size)).await?;
     let fence = FenceThread::start(fence, clock.clone()).map_err(StartFault::Thread)?;
     if let Some(head) = stored {
         fence.offer(head); // durable, so the fence may catch up before the first answer
@@ -228,6 +247,33 @@ pub async fn compare<S: Suite>(
         Ok(FenceHead { origin: head.origin, size: head.size, root })
     })
     .transpose()
+}
+
+/// Whether the stored log goes on from every checkpoint that was kept beside the fence. Those of earlier logs, and a torn one, say
+/// nothing about this one.
+async fn hold_against_kept<S: Suite>(
+    store: &dyn Store,
+    fence: &Path,
+    key: &LogKey,
+    head: u64,
+) -> Result<(), StartFault> {
+    for note in Fence::kept_notes(fence).map_err(StartFault::FenceUnreadable)? {
+        let Ok(signed) = SignedCheckpoint::parse(&note) else { continue };
+        let (verifier, checkpoint) = (key.verifier(), &signed.checkpoint);
+        if !verifier.made(&signed.line) || !verifier.verify(checkpoint.to_text().as_bytes(), &signed.line.signature) {
+            continue;
+        }
+        let elsewhere = StartFault::SeenElsewhere { seen: checkpoint.size, head };
+        if checkpoint.size > head {
+            return Err(elsewhere);
+        }
+        let snapshot = store.snapshot().await.map_err(|e| StartFault::LogDamaged(from_store(e)))?;
+        let root = head::root_at::<S>(snapshot.as_ref(), checkpoint.size).await.map_err(StartFault::LogDamaged)?;
+        if root != checkpoint.root {
+            return Err(elsewhere);
+        }
+    }
+    Ok(())
 }
 
 impl StartFault {

@@ -50,6 +50,12 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Unavailable`] while the engine itself does not know: ask again, and build on neither answer.
     async fn outcome(&self, id: BatchId) -> Result<BatchOutcome, StoreError>;
+
+    /// Bytes of local disk that the engine may need beyond what it holds now to finish what it has begun; 0 for one that has no
+    /// local disk.
+    fn headroom_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// One moment of the store.
@@ -91,6 +97,11 @@ pub trait Engine: Send + Sync {
     /// [`StoreError::Unavailable`] with the reason.
     async fn certain(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// As [`Store::headroom_bytes`].
+    fn headroom_bytes(&self) -> u64 {
+        0
     }
 }
 

@@ -8,7 +8,7 @@
 //! Slot, 512 bytes, zero-padded: `"wuku/fence/v1" ‖ 0x00 ‖ turn u64 ‖ size u64 ‖ root[32] ‖ origin length u8 ‖ origin`,
 //! and in the last 32 bytes SHA-256 of all before them. An empty origin says that the fence was made and no head seen.
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -30,6 +30,10 @@ const MAGIC: &[u8; 14] = b"wuku/fence/v1\0";
 const ORIGIN_BYTES_MAX: usize = u8::MAX as usize;
 /// After a failed write the newest head is tried again in this time.
 const RETRY: Duration = Duration::from_millis(50);
+/// A checkpoint kept beside the slots: `seen-<first 8 bytes of its SHA-256>.note`.
+const NOTE_PREFIX: &str = "seen-";
+/// A signed note is far shorter.
+const NOTE_BYTES_MAX: u64 = 64 << 10;
 
 /// A durable state of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +104,30 @@ impl Fence {
     /// [`FenceError::Unreadable`] when neither slot reads (a folder that is not there included): the hub must not start.
     pub fn read(folder: &Path) -> Result<Option<Head>, FenceError> {
         Ok(Self::open(folder)?.newest.head)
+    }
+
+    /// Signed checkpoints kept beside the slots because the log that ran did not go on from them; see [`FenceHandle::keep_note`].
+    ///
+    /// # Errors
+    /// [`FenceError::Io`]; a folder that is not there holds none.
+    pub fn kept_notes(folder: &Path) -> Result<Vec<Vec<u8>>, FenceError> {
+        let failed = |source| FenceError::Io { path: folder.into(), source };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut notes = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(NOTE_PREFIX) && name.ends_with(".note")) {
+                let mut note = Vec::new();
+                let file = File::open(entry.path()).map_err(failed)?;
+                file.take(NOTE_BYTES_MAX).read_to_end(&mut note).map_err(failed)?;
+                notes.push(note);
+            }
+        }
+        Ok(notes)
     }
 
     /// The newest head this fence holds.
@@ -208,6 +236,38 @@ pub struct FenceThread {
     synced: watch::Receiver<u64>,
     thread: Option<JoinHandle<()>>,
     clock: Clock,
+    folder: PathBuf,
+}
+
+/// A fence as seen by who does not move it on.
+#[derive(Clone)]
+pub struct FenceHandle {
+    shared: Arc<Shared>,
+    clock: Clock,
+    folder: PathBuf,
+}
+
+impl FenceHandle {
+    /// As [`FenceThread::behind_ms`].
+    #[must_use]
+    pub fn behind_ms(&self) -> u64 {
+        self.shared.behind_ms(&self.clock)
+    }
+
+    /// Keeps a signed checkpoint that the running log does not go on from. The next start holds the log against it: without it, a
+    /// machine set back as a whole would start again and sign a second history. A crash in here leaves a torn note, which is none.
+    ///
+    /// # Errors
+    /// When it cannot be made durable.
+    pub fn keep_note(&self, note: &[u8]) -> io::Result<()> {
+        let mut name = NOTE_PREFIX.to_owned();
+        Sha256::digest(note).iter().take(8).for_each(|byte| name.push_str(&format!("{byte:02x}")));
+        let path = self.folder.join(name + ".note");
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        file.write_all(note)?;
+        file.sync_all()?;
+        sync_folder(&self.folder)
+    }
 }
 
 struct Shared {
@@ -236,9 +296,9 @@ impl FenceThread {
     pub fn start(fence: Fence, clock: Clock) -> io::Result<Self> {
         let shared = Arc::new(Shared { state: Mutex::default(), changed: Condvar::new() });
         let (sender, synced) = watch::channel(fence.newest().map_or(0, |head| head.size));
-        let worker = shared.clone();
+        let (worker, folder) = (shared.clone(), fence.folder.clone());
         let thread = std::thread::Builder::new().name("fence".into()).spawn(move || worker.run(fence, &sender))?;
-        Ok(Self { shared, synced, thread: Some(thread), clock })
+        Ok(Self { shared, synced, thread: Some(thread), clock, folder })
     }
 
     /// Tells of a head that is durable in the store. Returns at once; of several only the newest is written.
@@ -254,12 +314,13 @@ impl FenceThread {
     /// pauses above [`BEHIND_MS_MAX`]. `u64::MAX`: the fence refused a head, and recording must stop for good.
     #[must_use]
     pub fn behind_ms(&self) -> u64 {
-        let state = self.shared.state();
-        if state.refused {
-            return u64::MAX;
-        }
-        let since_ms = state.writing_since_ms.or(state.waiting.as_ref().map(|(_, since_ms)| *since_ms));
-        since_ms.map_or(0, |since_ms| self.clock.now_ms().saturating_sub(since_ms))
+        self.shared.behind_ms(&self.clock)
+    }
+
+    /// For who does not own the thread.
+    #[must_use]
+    pub fn handle(&self) -> FenceHandle {
+        FenceHandle { shared: self.shared.clone(), clock: self.clock.clone(), folder: self.folder.clone() }
     }
 
     /// The size of the head on disk.
@@ -307,6 +368,15 @@ impl Drop for FenceThread {
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn behind_ms(&self, clock: &Clock) -> u64 {
+        let state = self.state();
+        if state.refused {
+            return u64::MAX;
+        }
+        let since_ms = state.writing_since_ms.or(state.waiting.as_ref().map(|(_, since_ms)| *since_ms));
+        since_ms.map_or(0, |since_ms| clock.now_ms().saturating_sub(since_ms))
     }
 
     fn run(&self, mut fence: Fence, synced: &watch::Sender<u64>) {

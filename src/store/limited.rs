@@ -96,6 +96,10 @@ impl<E: Engine> Store for Limited<E> {
         let row = self.engine.snapshot().await?.get(&key_space::batch_id(id)).await?;
         Ok(if row.is_some() { BatchOutcome::Committed } else { BatchOutcome::Absent })
     }
+
+    fn headroom_bytes(&self) -> u64 {
+        self.engine.headroom_bytes()
+    }
 }
 
 /// A snapshot that refuses to be read after its time and bounds what is asked at once.

@@ -12,6 +12,7 @@ pub mod fence; // how far the log had come, on another path
 pub mod key_space; // every key prefix, its bytes never changed
 pub mod memory; // for tests
 pub mod rocks; // on one machine
+pub mod space; // who may still write when the disk gets full
 pub mod vault; // no plain value on disk, no plain identity number in a key
 
 #[cfg(test)]

@@ -33,6 +33,10 @@ const ROWS_ON_WORKER_MAX: usize = 64;
 const MESSAGE_FILES: usize = 4;
 /// … of this size.
 const MESSAGE_FILE_BYTES: usize = 8 << 20;
+/// Table files that one compaction reads, and so writes anew before the old ones go. One compaction runs at a time.
+const COMPACTION_BYTES_MAX: u64 = 1 << 30;
+/// Memory for rows not yet in a table file, as so many buffers.
+const WRITE_BUFFERS: u8 = 3;
 /// Table files held open at once.
 const OPEN_FILES_MAX: i32 = 1_024;
 /// Protects rows in memory against flipped bits, and does not carry on after a disk error.
@@ -63,6 +67,8 @@ pub struct Rocks {
 
 struct Shared {
     db: DB,
+    /// What write-ahead log and flushes may grow by.
+    growing_bytes: u64,
     /// Held from the first check of a batch until its write is durable.
     commit_lock: Mutex<()>,
     /// Why nothing more is written.
@@ -98,7 +104,7 @@ impl Rocks {
             .map_err(|error| RocksError::of(path, &error))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        Ok(Self::limited(db, clock))
+        Ok(Self::limited(db, settings, clock))
     }
 
     /// Opens a data folder that is there.
@@ -116,14 +122,16 @@ impl Rocks {
         let row = row.ok_or_else(|| RocksError::Unfinished(path.into()))?;
         let found = Versioned::parse(&Bytes::from(row)).ok().and_then(|row| row.body.as_ref().try_into().ok());
         match found.map(u32::from_be_bytes) {
-            Some(FORMAT_VERSION) => Ok(Self::limited(db, clock)),
+            Some(FORMAT_VERSION) => Ok(Self::limited(db, settings, clock)),
             Some(found) if found > FORMAT_VERSION => Err(RocksError::TooNew { path: path.into(), found }),
             _ => Err(RocksError::Damaged { path: path.into(), reason: "its format version is not a number".into() }),
         }
     }
 
-    fn limited(db: DB, clock: Clock) -> Limited<Self> {
-        let shared = Shared { db, commit_lock: Mutex::new(()), broken: OnceLock::new() };
+    fn limited(db: DB, settings: &RocksSettings, clock: Clock) -> Limited<Self> {
+        let buffers = u64::from(WRITE_BUFFERS).saturating_mul(settings.write_buffer_bytes as u64);
+        let growing_bytes = settings.wal_bytes_max.saturating_add(buffers);
+        let shared = Shared { db, growing_bytes, commit_lock: Mutex::new(()), broken: OnceLock::new() };
         Limited::new(Self { shared: Arc::new(shared) }, clock)
     }
 }
@@ -147,6 +155,13 @@ impl Engine for Rocks {
             None if self.shared.commit_lock.is_poisoned() => Err(StoreError::Unavailable(POISONED.into())),
             None => Ok(()),
         }
+    }
+
+    /// A full write-ahead log, every buffer flushed, and the largest compaction, which writes at most all there is once more.
+    fn headroom_bytes(&self) -> u64 {
+        let tables = self.shared.db.property_int_value(rocksdb::properties::TOTAL_SST_FILES_SIZE).ok().flatten();
+        let compaction = tables.unwrap_or(COMPACTION_BYTES_MAX).min(COMPACTION_BYTES_MAX);
+        self.shared.growing_bytes.saturating_add(compaction)
     }
 }
 
@@ -300,7 +315,8 @@ fn options(settings: &RocksSettings) -> Result<Options, rocksdb::Error> {
     options.set_memtable_whole_key_filtering(true);
     options.set_compression_type(DBCompressionType::None); // bodies are ciphertext
     options.set_write_buffer_size(settings.write_buffer_bytes);
-    options.set_max_write_buffer_number(3);
+    options.set_max_write_buffer_number(WRITE_BUFFERS.into());
+    options.set_max_compaction_bytes(COMPACTION_BYTES_MAX);
     options.set_max_total_wal_size(settings.wal_bytes_max);
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_keep_log_file_num(MESSAGE_FILES);

@@ -11,7 +11,8 @@ const TESTS: [&str; 5] = [
 ];
 
 /// What no test of this binary provokes, and why.
-const NOT_HERE: [(Reason, &str); 3] = [
+const NOT_HERE: [(Reason, &str); 4] = [
+    (Reason::StorageLow, "needs a disk that is nearly full; asserted by tests/endurance/space.rs"),
     (Reason::StoreUnavailable, "RocksDB fails only with the disk under it; store/faulty.rs provokes it in unit tests"),
     (Reason::Internal, "means a bug: a test that knows how to provoke one belongs beside its repair"),
     (Reason::ImportFileInvalid, "stands in an import's report, never in a status; asserted by intake/tests.rs"),
