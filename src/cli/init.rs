@@ -2,6 +2,7 @@
 use super::{CliError, CliResult, block_on, hub};
 use crate::clock::Clock;
 use crate::config::{Config, Stage};
+use crate::exchange::Exchange;
 use crate::log::{HubName, LogKey, Origin, SuiteName};
 use crate::receipt::sequencer::{Draft, Unit};
 use crate::receipt::trust::{KeyState, Trust, TrustedKey, TrustedLog, fingerprint};
@@ -131,6 +132,20 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
     };
     let event = PublicEvent { format: 1, hub: config.hub.name.clone(), event: Some(Event::LogOpened(opened)) };
     let exchange = hub::open(config, store, clock, &Metrics::new()).await?;
+    let mut written = exchange.recorder.ledger().follow();
+    let first_entries = begin(config, &exchange, event, first).await;
+    // The sequencer ends with its last handle, and the fence with it: until then they write where a failure takes everything away.
+    drop(exchange);
+    while written.changed().await.is_ok() {}
+    first_entries?;
+    // From here a crash leaves a whole hub that says it is unfinished: nobody has been told of it, so it is made again.
+    std::fs::remove_file(&mark).map_err(|e| CliError(format!("{}: {e}", mark.display())))?;
+    made.0.clear();
+    Ok(fingerprint(&note))
+}
+
+/// The log's first entry, and the first department with its system.
+async fn begin(config: &Config, exchange: &Exchange, event: PublicEvent, first: &First) -> CliResult {
     let unit = Unit { drafts: vec![Draft::Public(event.encode_to_vec().into())], ..Unit::default() };
     exchange.recorder.ledger().record(unit).await.map_err(crate::failure::Failure::from)?;
     let system = System {
@@ -142,10 +157,7 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
         ..System::default()
     };
     exchange.bootstrap(&first.department, &system).await?;
-    // From here a crash leaves a whole hub that says it is unfinished: nobody has been told of it, so it is made again.
-    std::fs::remove_file(&mark).map_err(|e| CliError(format!("{}: {e}", mark.display())))?;
-    made.0.clear();
-    Ok(fingerprint(&note))
+    Ok(())
 }
 
 /// What `init` makes: the field that names it, and where.

@@ -33,6 +33,8 @@ pub struct Hub {
     pub trust: Arc<Trust>,
     /// Everything it has said.
     pub proofs: Proofs,
+    /// Environment of the next `wuku serve`.
+    pub environment: Vec<(String, String)>,
     server: Option<Server>,
     ended: bool,
 }
@@ -88,7 +90,16 @@ impl Hub {
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
         let trust = Trust::open(&std::fs::read(at("trust.note")).unwrap(), Root::ByHand).unwrap();
         let trust = Arc::new(trust);
-        let mut hub = Self { folder, certs, config, trust, proofs: Proofs::default(), server: None, ended: false };
+        let mut hub = Self {
+            folder,
+            certs,
+            config,
+            trust,
+            proofs: Proofs::default(),
+            environment: Vec::new(),
+            server: None,
+            ended: false,
+        };
         hub.start();
         hub
     }
@@ -100,10 +111,17 @@ impl Hub {
 
     /// Starts the hub; it must not be running.
     pub fn start(&mut self) {
+        self.try_start().unwrap_or_else(|why| panic!("the hub did not start {why}"));
+    }
+
+    /// Starts the hub if it will: else how it ended and what it said.
+    pub fn try_start(&mut self) -> Result<(), String> {
         assert!(self.server.is_none());
         let log = File::options().create(true).append(true).open(self.path("hub.log")).unwrap();
+        let said_before = log.metadata().unwrap().len();
         let mut child = Command::new(env!("CARGO_BIN_EXE_wuku"))
             .args(["serve", "--json", "--config", self.path("wuku.toml").to_str().unwrap()])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
@@ -111,12 +129,27 @@ impl Hub {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         if line.is_empty() {
-            let log = std::fs::read_to_string(self.path("hub.log")).unwrap();
-            panic!("the hub did not start ({:?}): {log}", child.wait());
+            let status = child.wait();
+            let log = std::fs::read(self.path("hub.log")).unwrap();
+            let log = log.get(usize::try_from(said_before).unwrap()..).unwrap_or_default();
+            return Err(format!("({status:?}): {}", String::from_utf8_lossy(log)));
         }
         let said: serde_json::Value = serde_json::from_str(&line).unwrap();
         let address = |name: &str| said[name].as_str().unwrap().parse().unwrap();
         self.server = Some(Server { child, address: address("address"), admin: address("adminAddress") });
+        Ok(())
+    }
+
+    /// The running hub's process.
+    pub fn pid(&self) -> u32 {
+        self.server.as_ref().unwrap().child.id()
+    }
+
+    /// Runs another subcommand on the hub's configuration.
+    pub fn wuku(&self, words: &[&str]) -> std::process::Output {
+        let config = self.path("wuku.toml");
+        let config = ["--config", config.to_str().unwrap()];
+        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).output().unwrap()
     }
 
     /// A connection's parts for whoever holds the certificate.

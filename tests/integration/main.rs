@@ -8,6 +8,7 @@
 mod audit; // the whole log once more, after every test
 #[path = "../common/client.rs"]
 mod client; // one calling system: its questions, its changes, its proofs
+#[allow(dead_code, reason = "shared with the endurance tests")]
 #[path = "../common/harness.rs"]
 mod harness; // certificates, configuration, the process
 #[path = "../common/world.rs"]
