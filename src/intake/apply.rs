@@ -3,22 +3,22 @@
 //! What a crash leaves: everything up to the last chunk that was made durable, and a state that says so. The next pass begins
 //! at the row after it; nothing takes effect twice, because the state's version is a condition of every chunk.
 use super::desk::Tell;
-use super::examine::{Standing, foreign, newest_of, standing};
+use super::examine::{Standing, settle};
 use super::join::Join;
 use super::manifest::resource_of;
 use super::pipeline::{Pipeline, Stopped};
 use super::quarantine::{self, Numbers};
 use super::state::{Import, Stored};
 use super::step::{Chunk, Kind, Planned, Step};
-use super::validate::{Candidate, Checked, Plan, Refused};
+use super::validate::{self, Candidate, Checked, Plan, Refused};
 use crate::exchange::{Exchange, Order, Request};
 use crate::failure::{Failure, Reason};
-use crate::library::geospatial::cover;
 use crate::library::transition::Ordered;
 use crate::limits::{IMPORT_CHUNK_BYTES_MAX, IMPORT_CHUNK_MUTATIONS_MAX, IMPORT_CHUNK_ROWS_MAX};
 use crate::policy::Operation;
 use crate::receipt::recorder::Recorded;
 use crate::store::Key;
+use crate::telemetry::ResultLabels;
 use crate::wire::order::{self, Repeatable};
 use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
 use crate::wire::proto::receipt::v1::{Kind as StatementKind, Outcome};
@@ -27,8 +27,10 @@ use std::sync::Arc;
 
 /// Applies a checked import to its end; gives what the log took last.
 pub(super) async fn apply(exchange: &Arc<Exchange>, import: &mut Import, tell: &Tell) -> Result<Recorded, Failure> {
-    let resource = resource_of(&exchange.view().await?, &import.manifest.resource).await?;
-    let plan = Arc::new(Plan::new(import, resource, exchange.vault.clone())?);
+    let view = exchange.view().await?;
+    let resource = resource_of(&view, &import.manifest.resource).await?;
+    let plan = Arc::new(Plan::open(exchange, &view, import, resource, validate::Pass::Applying).await?);
+    drop(view);
     let mut pipeline = Pipeline::start(exchange, import, &plan, import.stored.rows_done);
     let mut pass = Pass::new(exchange, plan.clone(), import, tell);
     let mut refused = Numbers::new();
@@ -107,25 +109,22 @@ impl<'a> Pass<'a> {
     async fn take(&mut self, batch: Vec<Checked>, refused: &mut Numbers) -> Result<(), Failure> {
         let view = self.exchange.view().await?;
         // A key stands once among the rows taken, so no chunk of ours outdates what is read here for the whole batch.
-        let newest = newest_of(&view, self.plan.library, &batch).await?;
+        let batch = settle(&view, self.plan.library, batch).await?;
         drop(view);
-        for (Checked { number, outcome }, newest) in batch.into_iter().zip(newest) {
+        for (number, outcome) in batch {
             if refused.holds(self.exchange, self.import, number).await? {
                 self.after.rows_done = number;
                 continue;
             }
             match outcome {
                 Err(unfit) => self.set_aside(number, unfit).await?,
-                Ok(candidate) => match standing(&candidate.row, newest.as_ref()) {
-                    Standing::Same => self.after.rows_unchanged = self.after.rows_unchanged.saturating_add(1),
-                    Standing::Foreign => self.set_aside(number, foreign(&candidate)).await?,
-                    Standing::Next { previous, .. } => {
-                        let planned = plan(candidate, previous).await?;
-                        self.make_room(planned.mutations(), planned.bytes()).await?;
-                        self.put(planned);
-                        self.after.rows_applied = self.after.rows_applied.saturating_add(1);
-                    }
-                },
+                Ok((_, Standing::Same)) => self.after.rows_unchanged = self.after.rows_unchanged.saturating_add(1),
+                Ok((candidate, Standing::Next { previous, .. })) => {
+                    let planned = plan(candidate, previous);
+                    self.make_room(planned.mutations(), planned.bytes()).await?;
+                    self.put(planned);
+                    self.after.rows_applied = self.after.rows_applied.saturating_add(1);
+                }
             }
             self.after.rows_done = number;
         }
@@ -166,7 +165,7 @@ impl<'a> Pass<'a> {
             }
             let row = self.plan.removed(&newest.row, view.today());
             let (index_key, previous) = (joined.key, newest.version);
-            let planned = Planned { index_key, row, previous, holder: None, cells: Vec::new() };
+            let planned = Planned { index_key, row, previous, holders: Vec::new(), cells: Vec::new(), signer: None };
             self.make_room(planned.mutations(), planned.bytes()).await?;
             self.put(planned);
             self.after.rows_removed = self.after.rows_removed.saturating_add(1);
@@ -205,7 +204,14 @@ impl<'a> Pass<'a> {
         let _permit = self.exchange.admit(&self.exchange.view().await?, &caller, Operation::Import).await?;
         let (id, message) = request(self.import, number);
         let ordered = ordered(&self.import.stored, &id)?;
-        let chunk = Chunk { import: self.import, plan: &self.plan, rows: &rows, aside: &aside, after: &self.after };
+        let chunk = Chunk {
+            import: self.import,
+            plan: &self.plan,
+            rows: &rows,
+            aside: &aside,
+            after: &self.after,
+            issuers: self.exchange.issuers.load_full(),
+        };
         let step = Step(Kind::Chunk(chunk));
         let request = Request { id: &id, message: &message };
         let recorded =
@@ -213,21 +219,29 @@ impl<'a> Pass<'a> {
         if recorded.single()?.outcome() != Outcome::Done {
             return Err(Failure::new(Reason::RoleNotAllowed).because("the system was shut out during its import"));
         }
+        self.count();
         self.import.version = self.import.version.saturating_add(1);
         self.import.stored = self.after.clone();
         Ok(recorded)
     }
+
+    /// Tells the operator's counters what a chunk has brought.
+    fn count(&self) {
+        let (before, after) = (&self.import.stored, &self.after);
+        let rows = &self.exchange.recorder.metrics().import_rows;
+        for (result, before, after) in [
+            ("applied", before.rows_applied, after.rows_applied),
+            ("unchanged", before.rows_unchanged, after.rows_unchanged),
+            ("quarantined", before.rows_quarantined, after.rows_quarantined),
+            ("removed", before.rows_removed, after.rows_removed),
+        ] {
+            rows.get_or_create(&ResultLabels { result }).inc_by(after.saturating_sub(before));
+        }
+    }
 }
 
-/// The next version of a candidate's record. Covering a large area takes long: not on an async worker.
-async fn plan(candidate: Candidate, previous: u64) -> Result<Planned, Failure> {
-    let cells = match candidate.geometry {
-        None => Vec::new(),
-        Some(geometry) => {
-            let covered =
-                tokio::task::spawn_blocking(move || cover(&geometry).iter().map(|cell| cell.number()).collect());
-            covered.await.map_err(|e| Failure::new(Reason::Internal).because(e))?
-        }
-    };
-    Ok(Planned { index_key: candidate.index_key, row: candidate.row, previous, holder: candidate.holder, cells })
+/// The next version of a candidate's record.
+fn plan(candidate: Candidate, previous: u64) -> Planned {
+    let Candidate { index_key, row, holders, cells, signer } = candidate;
+    Planned { index_key, row, previous, holders, cells, signer }
 }

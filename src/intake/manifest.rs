@@ -1,7 +1,8 @@
 //! What the source department signed: read canonically, held against catalogue, caller and signature.
+use super::licences::office_of;
 use super::state::ImportId;
 use crate::failure::{Failure, FieldFault, Reason};
-use crate::library::licence::{IssuerKeyRow, IssuerTrust, SignedThing};
+use crate::library::licence::{IssuerTrust, SignedThing, trusted};
 use crate::library::record::View;
 use crate::library::schema::Library;
 use crate::policy::Permit;
@@ -26,8 +27,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, NotCanonical> {
 /// Verifies an opening: form, hub, resource, lead source, signature.
 ///
 /// # Errors
-/// [`Reason::RequestMalformed`], [`Reason::ResourceUnknown`], [`Reason::NotLeadSource`], [`Reason::IssuerMismatch`],
-/// [`Reason::IssuerDistrusted`], and those of [`IssuerTrust::verify`].
+/// [`Reason::RequestMalformed`], [`Reason::ResourceUnknown`], [`Reason::NotLeadSource`], for licences [`Reason::LicenceTypeUnknown`] and
+/// [`Reason::IssuerNotAuthorised`]; [`Reason::IssuerMismatch`], [`Reason::IssuerDistrusted`], and those of [`IssuerTrust::verify`].
 pub(super) async fn admit(
     view: &View,
     permit: &Permit,
@@ -42,10 +43,20 @@ pub(super) async fn admit(
     check_form(&manifest, hub, view.now_ms)?;
     let resource = resource_of(view, &manifest.resource).await?;
     let system = permit.system();
-    if manifest.system != system.uri || resource.source_department != system.department {
+    if library_of(&resource)? == Library::Licence {
+        // Whoever may issue a type may bring what it has issued.
+        if manifest.scope() == ImportScope::Snapshot {
+            let zh = "证照只按增量导入：证照凭签名的变更单变更，不因文件中没有而移除。";
+            let en = "Licences come as increments: they end by signed orders, never by being left out of a file.";
+            return Err(Failure::field("manifest.scope", zh, en));
+        }
+        office_of(view, &system.department, hub, &resource).await?;
+    } else if resource.source_department != system.department {
         return Err(Failure::new(Reason::NotLeadSource));
     }
-    library_of(&resource)?;
+    if manifest.system != system.uri {
+        return Err(Failure::new(Reason::NotLeadSource));
+    }
     let signature = opening.signature.clone().unwrap_or_default();
     let signer = issuers.verify(SignedThing::Manifest, &opening.manifest, &signature, view.now_ms)?;
     let department = view.newest_of(Library::Department, "department", &resource.source_department).await?;
@@ -53,11 +64,7 @@ pub(super) async fn admit(
     if signer.uscc != department.uscc {
         return Err(Failure::new(Reason::IssuerMismatch));
     }
-    let fingerprint: String = signer.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
-    let told = view.newest_of(Library::IssuerKey, "issuer_key", &fingerprint).await?;
-    if told.map(|o| o.body::<IssuerKeyRow>()).transpose()?.is_some_and(|key| key.distrusted) {
-        return Err(Failure::new(Reason::IssuerDistrusted));
-    }
+    trusted(view, &signer.fingerprint).await?;
     Ok(Admitted { id: ImportId::of_manifest(&opening.manifest), manifest })
 }
 
@@ -72,12 +79,11 @@ pub(super) async fn resource_of(view: &View, code: &str) -> Result<Resource, Fai
 /// The library a resource belongs to, if rows of files may go into it.
 ///
 /// # Errors
-/// [`Reason::RequestMalformed`] for licences: each is signed by its issuing authority and comes in by `IssueLicence`.
+/// [`Reason::RequestMalformed`] for the hub's own records.
 pub(super) fn library_of(resource: &Resource) -> Result<Library, Failure> {
     let library = u16::try_from(resource.library).ok().and_then(Library::from_number);
-    library.filter(|l| l.is_base() && *l != Library::Licence).ok_or_else(|| {
-        let zh = "证照由颁发机构逐件签发入库（IssueLicence），不能按文件导入。";
-        let en = "Licences come in one by one, signed by their authority (IssueLicence), never as a file.";
+    library.filter(|l| l.is_base()).ok_or_else(|| {
+        let (zh, en) = ("不是五类基础库的信息资源。", "Is no resource of a base library.");
         Failure::field("manifest.resource", zh, en)
     })
 }

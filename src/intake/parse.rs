@@ -1,19 +1,29 @@
-//! Bytes into rows, a few at a time: CSV (UTF-8 or GB18030) and JSON Lines.
+//! Bytes into rows, a batch at a time: CSV (UTF-8 or GB18030) and JSON Lines.
 //!
-//! Runs on a blocking thread and reads from a channel, so memory holds a few parts and one row. What is wrong with one row is
-//! that row's fault; what makes the whole file unreadable (no header, unknown columns, a row without end) ends the reading.
+//! Cutting a file into rows is the one thing that must go through it in order; it runs on a blocking thread and reads from a
+//! channel, so memory holds a few parts and a few batches. Reading a row's fields can be done anywhere ([`Batch::rows`]). What is
+//! wrong with one row is that row's fault; what makes the whole file unreadable (no header, unknown columns, a row without end) ends
+//! the reading.
+use crate::library::licence::FILE_COLUMNS;
 use crate::library::schema::{ExtensionField, Library};
 use crate::wire::proto::intake::v1::{ImportFormat, RowFault};
 use bytes::{Buf, Bytes};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// A batch is closed with so many rows …
+pub(super) const BATCH_ROWS: usize = 256;
+/// … or so many bytes.
+const BATCH_BYTES: usize = 512 << 10;
 /// A row that takes more bytes than this has no end (an unclosed quote, most often).
 const ROW_BYTES_MAX: usize = 1 << 20;
 
@@ -28,13 +38,22 @@ pub(super) struct FileFault {
 
 /// A row as the file has it.
 #[derive(Debug)]
-pub(super) struct RawRow {
+pub(super) struct RawRow<'a> {
     /// From 1, the header not counted.
     pub(super) number: u64,
     /// (field, value), the field by its name in the schema where it is known.
-    pub(super) fields: Vec<(Rc<str>, String)>,
+    pub(super) fields: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// What is wrong with the row before any field is looked at.
     pub(super) faults: Vec<RowFault>,
+    /// Signed licences: the certificates that count for this row, from it or from the last one that named any.
+    pub(super) certificates: &'a Arc<str>,
+}
+
+impl RawRow<'_> {
+    /// The value of a field.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_ref())
+    }
 }
 
 /// A fault of a row.
@@ -45,47 +64,71 @@ pub(super) fn fault(field: &str, reason: &str, zh: impl Into<String>, en: impl I
 /// The names a column may have: the schema's name, or the Chinese name.
 pub(super) struct Names {
     library: Library,
-    by_spelling: BTreeMap<String, Rc<str>>,
-    required: Vec<(Rc<str>, &'static str)>,
+    by_spelling: BTreeMap<String, Arc<str>>,
+    required: Vec<(Arc<str>, &'static str)>,
 }
 
 impl Names {
-    /// The names of a library's core fields and a resource's extension fields (name, Chinese name).
+    /// The names of a library's core fields and a resource's extension fields (name, Chinese name); of a file of signed licences
+    /// those of [`FILE_COLUMNS`].
     pub(super) fn new(library: Library, extensions: &[(ExtensionField, String)]) -> Self {
-        let mut by_spelling = BTreeMap::new();
-        let mut required = Vec::new();
+        let mut names = Self { library, by_spelling: BTreeMap::new(), required: Vec::new() };
+        if library == Library::Licence {
+            FILE_COLUMNS.iter().for_each(|(name, title)| names.add(name, title, true));
+            return names;
+        }
         for (extension, title) in extensions {
-            let name: Rc<str> = extension.name.as_str().into();
-            by_spelling.insert(title.clone(), name.clone());
-            by_spelling.insert(extension.name.clone(), name);
+            let name: Arc<str> = extension.name.as_str().into();
+            names.by_spelling.insert(title.clone(), name.clone());
+            names.by_spelling.insert(extension.name.clone(), name);
         }
-        for spec in library.fields() {
-            let name: Rc<str> = spec.name.into();
-            by_spelling.insert(spec.title_zh.to_owned(), name.clone());
-            by_spelling.insert(spec.name.to_owned(), name.clone());
-            if spec.required {
-                required.push((name, spec.title_zh));
-            }
-        }
-        Self { library, by_spelling, required }
+        library.fields().iter().for_each(|spec| names.add(spec.name, spec.title_zh, spec.required));
+        names
     }
 
-    fn of(&self, spelling: &str) -> Option<Rc<str>> {
-        self.by_spelling.get(spelling.trim()).cloned()
+    fn add(&mut self, name: &str, title: &'static str, required: bool) {
+        let name: Arc<str> = name.into();
+        self.by_spelling.insert(title.to_owned(), name.clone());
+        self.by_spelling.insert(name.to_string(), name.clone());
+        if required {
+            self.required.push((name, title));
+        }
+    }
+
+    fn of(&self, spelling: &str) -> Option<&Arc<str>> {
+        self.by_spelling.get(spelling.trim())
     }
 }
 
-/// The rows of a staged file.
+/// The column that a row may leave to the row before it.
+const CERTIFICATES: &str = "certificates";
+
+/// The rows of a staged file, cut but not read.
 pub(super) struct Rows {
-    names: Names,
+    names: Arc<Names>,
+    columns: Arc<[Arc<str>]>,
     source: Source,
     budget: Rc<Cell<usize>>,
     number: u64,
+    certificates: Arc<str>,
 }
 
 enum Source {
-    Csv { reader: Box<csv::Reader<Box<dyn Read>>>, columns: Vec<Rc<str>>, record: csv::ByteRecord },
+    Csv { reader: Box<csv::Reader<Box<dyn Read>>>, record: csv::ByteRecord },
     Json { reader: Box<dyn BufRead>, line: Vec<u8> },
+}
+
+/// Some rows of a file: their bytes, and where each begins and ends.
+pub(super) struct Batch {
+    names: Arc<Names>,
+    /// Of a CSV; empty for JSON Lines, where each row is one cell.
+    columns: Arc<[Arc<str>]>,
+    json: bool,
+    text: Vec<u8>,
+    /// Where each cell ends.
+    ends: Vec<usize>,
+    /// Number of each row, its cells, its certificates.
+    rows: Vec<(u64, Range<usize>, Arc<str>)>,
 }
 
 impl Rows {
@@ -96,32 +139,135 @@ impl Rows {
     pub(super) fn open(parts: mpsc::Receiver<Bytes>, format: ImportFormat, names: Names) -> Result<Self, FileFault> {
         let budget = Rc::new(Cell::new(0));
         let bytes = Parts { parts, part: Bytes::new(), budget: budget.clone() };
-        let source = match format {
-            ImportFormat::JsonLines => Source::Json { reader: Box::new(BufReader::new(bytes)), line: Vec::new() },
+        let (source, columns) = match format {
+            ImportFormat::JsonLines => {
+                (Source::Json { reader: Box::new(BufReader::new(bytes)), line: Vec::new() }, Vec::new())
+            }
             ImportFormat::CsvGb18030 => csv(Box::new(Gb18030::new(bytes)), &names)?,
             _ => csv(Box::new(bytes), &names)?,
         };
-        Ok(Self { names, source, budget, number: 0 })
+        let (names, columns) = (Arc::new(names), columns.into());
+        Ok(Self { names, columns, source, budget, number: 0, certificates: "".into() })
     }
 
-    /// The next row; `None` at the end.
+    /// The next rows after row `skip`; `None` at the end.
     ///
     /// # Errors
-    /// A file that cannot be read on.
-    pub(super) fn next(&mut self) -> Result<Option<RawRow>, FileFault> {
-        self.budget.set(0);
-        let number = self.number.saturating_add(1);
-        let row = match &mut self.source {
-            Source::Csv { reader, columns, record } => {
-                let more = reader.read_byte_record(record).map_err(|e| endless(number, &e))?;
-                more.then(|| csv_row(number, columns, record))
-            }
-            Source::Json { reader, line } => {
-                next_line(reader.as_mut(), line, &self.budget, number)?.then(|| json_row(number, line, &self.names))
-            }
+    /// A file that cannot be read on; rows before it that were cut in this call are lost with it.
+    pub(super) fn next(&mut self, skip: u64) -> Result<Option<Batch>, FileFault> {
+        let mut batch = Batch {
+            names: self.names.clone(),
+            columns: self.columns.clone(),
+            json: matches!(self.source, Source::Json { .. }),
+            text: Vec::with_capacity(BATCH_ROWS * 256),
+            ends: Vec::with_capacity(BATCH_ROWS * self.columns.len().max(1)),
+            rows: Vec::with_capacity(BATCH_ROWS),
         };
-        self.number = if row.is_some() { number } else { self.number };
-        Ok(row)
+        while batch.rows.len() < BATCH_ROWS && batch.text.len() < BATCH_BYTES {
+            self.budget.set(0);
+            let number = self.number.saturating_add(1);
+            if !self.source.advance(&self.budget, number)? {
+                break;
+            }
+            self.number = number;
+            if self.names.library == Library::Licence
+                && let Some(named) = self.source.certificates(&self.columns, &self.names)
+            {
+                self.certificates = named;
+            }
+            if number > skip {
+                self.source.copy_to(&mut batch);
+                let first = batch.rows.last().map_or(0, |(_, cells, _)| cells.end);
+                batch.rows.push((number, first..batch.ends.len(), self.certificates.clone()));
+            }
+        }
+        Ok((!batch.rows.is_empty()).then_some(batch))
+    }
+}
+
+impl Source {
+    /// Goes to the next row; false at the end.
+    fn advance(&mut self, budget: &Cell<usize>, number: u64) -> Result<bool, FileFault> {
+        match self {
+            Self::Csv { reader, record } => reader.read_byte_record(record).map_err(|e| endless(number, &e)),
+            Self::Json { reader, line } => next_line(reader.as_mut(), line, budget, number),
+        }
+    }
+
+    /// The certificates this row names, if it names any.
+    fn certificates(&self, columns: &[Arc<str>], names: &Names) -> Option<Arc<str>> {
+        match self {
+            Self::Csv { record, .. } => {
+                let at = columns.iter().position(|name| &**name == CERTIFICATES)?;
+                let text = record.get(at)?.trim_ascii();
+                (!text.is_empty()).then(|| String::from_utf8_lossy(text).into())
+            }
+            Self::Json { line, .. } => {
+                let none: Arc<str> = "".into();
+                let row = json_row(0, line, names, &none);
+                row.text(CERTIFICATES).map(str::trim).filter(|text| !text.is_empty()).map(Into::into)
+            }
+        }
+    }
+
+    fn copy_to(&self, batch: &mut Batch) {
+        match self {
+            Self::Csv { record, .. } => {
+                for cell in record {
+                    batch.text.extend_from_slice(cell);
+                    batch.ends.push(batch.text.len());
+                }
+            }
+            Self::Json { line, .. } => {
+                batch.text.extend_from_slice(line);
+                batch.ends.push(batch.text.len());
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// The rows, read one by one.
+    pub(super) fn rows(&self) -> impl Iterator<Item = RawRow<'_>> {
+        self.rows.iter().map(|(number, cells, certificates)| {
+            if self.json {
+                return json_row(*number, self.cell(cells.start), &self.names, certificates);
+            }
+            self.csv_row(*number, cells.clone(), certificates)
+        })
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn cell(&self, at: usize) -> &[u8] {
+        let begin = at.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let end = self.ends.get(at).copied().unwrap_or(begin);
+        self.text.get(begin..end).unwrap_or_default()
+    }
+
+    fn csv_row<'a>(&'a self, number: u64, cells: Range<usize>, certificates: &'a Arc<str>) -> RawRow<'a> {
+        let fields = Vec::with_capacity(self.columns.len());
+        let mut row = RawRow { number, fields, faults: Vec::new(), certificates };
+        if cells.len() != self.columns.len() {
+            let (found, expected) = (cells.len(), self.columns.len());
+            let zh = format!("本行{found}列，表头{expected}列");
+            row.faults.push(fault("", "COLUMN_COUNT", zh, format!("{found} columns, the header has {expected}")));
+        }
+        for (name, cell) in self.columns.iter().zip(cells) {
+            let name: &str = name;
+            let cell = self.cell(cell);
+            let text = std::str::from_utf8(cell).map(Cow::Borrowed).unwrap_or_else(|_| {
+                let zh = "含有不是UTF-8的字节，请核对文件编码";
+                let en = "holds bytes that are not UTF-8: check the encoding";
+                row.faults.push(fault(name, "TEXT_INVALID", zh, en));
+                String::from_utf8_lossy(cell)
+            });
+            row.fields.push((Cow::Borrowed(name), text));
+        }
+        row
     }
 }
 
@@ -131,7 +277,7 @@ fn endless(row: u64, error: &dyn fmt::Display) -> FileFault {
     }
 }
 
-fn csv(bytes: Box<dyn Read>, names: &Names) -> Result<Source, FileFault> {
+fn csv(bytes: Box<dyn Read>, names: &Names) -> Result<(Source, Vec<Arc<str>>), FileFault> {
     let mut reader = Box::new(csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(bytes));
     let mut record = csv::ByteRecord::new();
     let read = reader.read_byte_record(&mut record);
@@ -139,18 +285,18 @@ fn csv(bytes: Box<dyn Read>, names: &Names) -> Result<Source, FileFault> {
         return Err(FileFault { zh: "没有表头".into(), en: "there is no header line".into() });
     }
     let columns = columns(&record, names)?;
-    Ok(Source::Csv { reader, columns, record })
+    Ok((Source::Csv { reader, record }, columns))
 }
 
 /// The columns of a header, each known and named once, no required one missing.
-fn columns(header: &csv::ByteRecord, names: &Names) -> Result<Vec<Rc<str>>, FileFault> {
-    let (mut columns, mut unknown, mut twice) = (Vec::new(), Vec::new(), Vec::new());
+fn columns(header: &csv::ByteRecord, names: &Names) -> Result<Vec<Arc<str>>, FileFault> {
+    let (mut columns, mut unknown, mut twice) = (Vec::<Arc<str>>::new(), Vec::new(), Vec::new());
     for cell in header {
         let text = String::from_utf8_lossy(cell);
         let text = text.trim_start_matches('\u{feff}').trim();
         match names.of(text) {
-            Some(name) if columns.contains(&name) => twice.push(text.to_owned()),
-            Some(name) => columns.push(name),
+            Some(name) if columns.contains(name) => twice.push(text.to_owned()),
+            Some(name) => columns.push(name.clone()),
             None => unknown.push(text.chars().take(40).flat_map(char::escape_debug).collect::<String>()),
         }
     }
@@ -172,26 +318,6 @@ fn columns(header: &csv::ByteRecord, names: &Names) -> Result<Vec<Rc<str>>, File
             missing_en.join(", ")
         ),
     })
-}
-
-fn csv_row(number: u64, columns: &[Rc<str>], record: &csv::ByteRecord) -> RawRow {
-    let mut row = RawRow { number, fields: Vec::with_capacity(columns.len()), faults: Vec::new() };
-    if record.len() != columns.len() {
-        let (found, expected) = (record.len(), columns.len());
-        let zh = format!("本行{found}列，表头{expected}列");
-        row.faults.push(fault("", "COLUMN_COUNT", zh, format!("{found} columns, the header has {expected}")));
-    }
-    for (name, cell) in columns.iter().zip(record) {
-        match std::str::from_utf8(cell) {
-            Ok(text) => row.fields.push((name.clone(), text.to_owned())),
-            Err(_) => {
-                let zh = "含有不是UTF-8的字节，请核对文件编码";
-                row.faults.push(fault(name, "TEXT_INVALID", zh, "holds bytes that are not UTF-8: check the encoding"));
-                row.fields.push((name.clone(), String::from_utf8_lossy(cell).into_owned()));
-            }
-        }
-    }
-    row
 }
 
 /// Reads the next line that is not blank; false at the end.
@@ -216,31 +342,32 @@ fn next_line(
     }
 }
 
-fn json_row(number: u64, line: &[u8], names: &Names) -> RawRow {
-    let mut row = RawRow { number, fields: Vec::new(), faults: Vec::new() };
+fn json_row<'a>(number: u64, line: &[u8], names: &'a Names, certificates: &'a Arc<str>) -> RawRow<'a> {
+    let mut row = RawRow { number, fields: Vec::new(), faults: Vec::new(), certificates };
     let pairs = match serde_json::from_slice::<Pairs>(line) {
         Ok(Pairs(pairs)) => pairs,
         Err(error) => {
             row.faults.push(fault("", "ROW_UNREADABLE", "不是一个JSON对象", format!("not a JSON object: {error}")));
             // What could not be read is kept, so that the sender finds it again.
-            row.fields.push(("".into(), String::from_utf8_lossy(line).trim_end().to_owned()));
+            let line = String::from_utf8_lossy(line).trim_end().to_owned();
+            row.fields.push((Cow::Borrowed(""), Cow::Owned(line)));
             return row;
         }
     };
     for (spelling, value) in pairs {
-        let name = names.of(&spelling).unwrap_or_else(|| spelling.as_str().into());
+        let name: Cow<'a, str> = names.of(&spelling).map_or(Cow::Owned(spelling), |name| Cow::Borrowed(&**name));
         let text = match value {
             serde_json::Value::Null => continue,
             serde_json::Value::String(text) => text,
             serde_json::Value::Bool(_) | serde_json::Value::Number(_) => value.to_string(),
-            serde_json::Value::Object(_) if &*name == "geometry" => value.to_string(),
+            serde_json::Value::Object(_) if name == "geometry" => value.to_string(),
             nested => {
                 let zh = "应为文字、数字或真假值";
                 row.faults.push(fault(&name, "ROW_UNREADABLE", zh, "must be a string, a number or a boolean"));
                 nested.to_string()
             }
         };
-        row.fields.push((name, text));
+        row.fields.push((name, Cow::Owned(text)));
     }
     row
 }

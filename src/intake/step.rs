@@ -3,13 +3,14 @@
 //! The statement of a chunk names no rows one by one: two hundred record versions would make every import statement twenty
 //! kilobytes that nobody reads. It carries an RFC 9162 root instead, over the chunk's rows **in the order of their index keys**, so
 //! that whoever has the store can gather the rows stamped with the entry's index, sort them and compute the root again.
+use super::licences::office_of;
 use super::manifest::resource_of;
 use super::state::{Import, ImportId, Stored};
 use super::validate::Plan;
 use crate::failure::{Failure, Reason};
 use crate::library::catalogue::put_row;
 use crate::library::day;
-use crate::library::question::Subject;
+use crate::library::licence::{Certified, IssuerTrust, trusted};
 use crate::library::record::{LinkKind, Row, View};
 use crate::library::schema::Library;
 use crate::library::transition::{Ordered, Transition};
@@ -19,10 +20,13 @@ use crate::policy::Permit;
 use crate::receipt::recorder::Mutations;
 use crate::store::key_space::{self, IndexKey};
 use crate::store::{Check, Key};
+use crate::wire::proto::catalogue::v1::Resource;
 use crate::wire::proto::exchange::v1::{Change, ChangedRecord};
 use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
 use crate::wire::proto::receipt::v1::RecordVersion;
 use bytes::Bytes;
+use std::collections::HashSet;
+use std::sync::Arc;
 
 /// One change of an import.
 pub struct Step<'a>(pub(super) Kind<'a>);
@@ -46,6 +50,8 @@ pub(super) struct Chunk<'a> {
     pub(super) aside: &'a [(Key, Bytes)],
     /// The state after the chunk.
     pub(super) after: &'a Stored,
+    /// Whom the signers of licences are judged by now.
+    pub(super) issuers: Arc<IssuerTrust>,
 }
 
 /// The next version of a record, decided on the version before it.
@@ -55,21 +61,23 @@ pub(super) struct Planned {
     pub(super) row: Row,
     /// The newest version when it was compared; 0 for none.
     pub(super) previous: u64,
-    /// Credit records: whom they are about.
-    pub(super) holder: Option<Subject>,
+    /// Credit records and licences: where links from their holders begin.
+    pub(super) holders: Vec<IndexKey>,
     /// Features: the cells of the index of places.
     pub(super) cells: Vec<u64>,
+    /// Licences: whose certificate it was signed with.
+    pub(super) signer: Option<Arc<Certified>>,
 }
 
 impl Planned {
     /// Rows it writes or removes.
     pub(super) fn mutations(&self) -> usize {
-        3 + usize::from(self.holder.is_some()) + self.cells.len()
+        3 + self.holders.len() + self.cells.len()
     }
 
     /// About the bytes it takes in a batch.
     pub(super) fn bytes(&self) -> usize {
-        self.row.body.len() + 512 + self.cells.len() * 32
+        self.row.body.len() + 512 + (self.holders.len() + self.cells.len()) * 32
     }
 }
 
@@ -97,10 +105,12 @@ async fn check_chunk(
         return Err(Failure::new(Reason::TransitionNotAllowed));
     }
     let mut resource = resource_of(view, &import.manifest.resource).await?;
-    if permit.system().uri != import.manifest.system || permit.system().department != resource.source_department {
+    let library = chunk.plan.library;
+    let leads = library == Library::Licence || permit.system().department == resource.source_department;
+    if permit.system().uri != import.manifest.system || !leads {
         return Err(Failure::new(Reason::NotLeadSource));
     }
-    let library = chunk.plan.library;
+    check_licences(view, permit, chunk, &resource).await?;
     let from = view.index_key(Library::Resource, "resource", &resource.code);
     let next_resource = key_space::record_row(Library::Resource.number(), &from, resource.version.saturating_add(1));
     // Who the lead source is was read in this view; it must still be so at the commit.
@@ -112,12 +122,11 @@ async fn check_chunk(
             // The link says what the resource holds now. Other links stay: a question about an earlier day needs them.
             let link = key_space::link(LinkKind::Resource as u8, &from.0, library.number(), &planned.index_key.0);
             mutations.deletes.push(link);
-        } else {
+        } else if library != Library::Licence {
+            // No snapshot removes licences, so nobody asks which a resource holds.
             links.push((LinkKind::Resource, from));
         }
-        if let Some(holder) = &planned.holder {
-            links.push((LinkKind::Holder, view.index_key(library, &holder.code_type, &holder.code)));
-        }
+        links.extend(planned.holders.iter().map(|holder| (LinkKind::Holder, *holder)));
         let write = view.write(library, &planned.row, planned.previous, &links)?;
         leaves.push(row_leaf(&write.record));
         mutations.checks.extend(write.checks);
@@ -146,6 +155,28 @@ async fn check_chunk(
     mutations.checks.push(moved);
     mutations.puts.push(state);
     Ok(ordered.import_step(mutations, change, records))
+}
+
+/// Whether licences may still be taken as they were judged: the type and its authority, the certificates they were signed with. What
+/// is read here must still be so at the commit.
+///
+/// # Errors
+/// [`Reason::StateChangedMeanwhile`]: they are to be judged anew. What does not allow any of them.
+async fn check_licences(view: &View, permit: &Permit, chunk: &Chunk<'_>, resource: &Resource) -> Result<(), Failure> {
+    let Some(licences) = &chunk.plan.licences else { return Ok(()) };
+    let anew = || Failure::new(Reason::StateChangedMeanwhile);
+    let hub = &chunk.import.manifest.hub;
+    if office_of(view, &permit.system().department, hub, resource).await? != licences.office {
+        return Err(anew());
+    }
+    let mut judged: HashSet<&[u8; 32]> = HashSet::new();
+    for signer in chunk.rows.iter().filter_map(|row| row.signer.as_ref()) {
+        if judged.insert(signer.fingerprint()) {
+            chunk.issuers.certify(signer.chain(), view.now_ms).map_err(|_| anew())?;
+            trusted(view, signer.fingerprint()).await.map_err(|_| anew())?;
+        }
+    }
+    Ok(())
 }
 
 /// A held import goes on when a second person says so.

@@ -1,15 +1,18 @@
 //! A row into a record, or everything that is wrong with it at once.
 //!
 //! What the schema does not know is added here: formulas that a spreadsheet would run, coverage of the resource, size.
+use super::licences::Licences;
 use super::manifest;
-use super::parse::{RawRow, fault};
+use super::parse::{Batch, RawRow, fault};
 use super::state::Import;
+use crate::exchange::Exchange;
 use crate::failure::Failure;
 use crate::library::codes::{CalendarDate, HolderCode, Uscc};
 use crate::library::day;
-use crate::library::geospatial::Geometry;
+use crate::library::geospatial::{Geometry, cover};
+use crate::library::licence::Certified;
 use crate::library::question::{Subject, credit_key};
-use crate::library::record::{FieldText, Fields, Row, Source};
+use crate::library::record::{FieldText, Fields, Row, Source, View};
 use crate::library::schema::{CanonicalRow, ExtensionField, FieldKind, Library, validate_row_with};
 use crate::store::key_space::IndexKey;
 use crate::store::vault::{PLAINTEXT_BYTES_MAX, Vault};
@@ -17,7 +20,7 @@ use crate::wire::proto::catalogue::v1::Resource;
 use crate::wire::proto::intake::v1::{Manifest, RowFault};
 use bytes::Bytes;
 use prost::Message;
-use std::rc::Rc;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Everything a row of one import is judged by.
@@ -27,9 +30,21 @@ pub(super) struct Plan {
     pub(super) library: Library,
     /// Extension fields with their Chinese names.
     pub(super) extensions: Vec<(ExtensionField, String)>,
+    /// Files of signed licences are judged by an office instead of a schema.
+    pub(super) licences: Option<Licences>,
+    pub(super) source: Source,
+    pub(super) vault: Arc<Vault>,
     fields: Vec<ExtensionField>,
-    source: Source,
-    vault: Arc<Vault>,
+    pass: Pass,
+}
+
+/// Which of the two passes a row is judged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Everything is looked at, nothing kept.
+    Checking,
+    /// The same file again, every row of it checked before: what follows from its bytes alone need not be found out again.
+    Applying,
 }
 
 /// A row that was looked at.
@@ -45,10 +60,12 @@ pub(super) struct Checked {
 pub(super) struct Candidate {
     pub(super) index_key: IndexKey,
     pub(super) row: Row,
-    /// Credit records: whom they are about.
-    pub(super) holder: Option<Subject>,
-    /// Features: what the index of places is made from.
-    pub(super) geometry: Option<Arc<Geometry>>,
+    /// Credit records and licences: where links from their holders begin.
+    pub(super) holders: Vec<IndexKey>,
+    /// Features: the cells of the index of places; while applying only.
+    pub(super) cells: Vec<u64>,
+    /// Licences: whose certificate it was signed with.
+    pub(super) signer: Option<Arc<Certified>>,
 }
 
 /// A row that was not taken.
@@ -65,9 +82,19 @@ impl Plan {
     /// The plan of an import into a resource.
     ///
     /// # Errors
-    /// As [`manifest::library_of`].
-    pub(super) fn new(import: &Import, resource: Resource, vault: Arc<Vault>) -> Result<Self, Failure> {
+    /// As [`manifest::library_of`]; for licences as [`Licences::open`].
+    pub(super) async fn open(
+        exchange: &Arc<Exchange>,
+        view: &View,
+        import: &Import,
+        resource: Resource,
+        pass: Pass,
+    ) -> Result<Self, Failure> {
         let library = manifest::library_of(&resource)?;
+        let licences = match library {
+            Library::Licence => Some(Licences::open(exchange, view, import, &resource).await?),
+            _ => None,
+        };
         let declared = resource.fields.iter().filter(|f| f.extension && library.field(&f.name).is_none());
         let extensions: Vec<(ExtensionField, String)> = declared
             .map(|field| {
@@ -84,7 +111,8 @@ impl Plan {
         };
         let fields = extensions.iter().map(|(field, _)| field.clone()).collect();
         let manifest = import.manifest.clone();
-        Ok(Self { manifest, resource, library, extensions, fields, source, vault })
+        let vault = exchange.vault.clone();
+        Ok(Self { manifest, resource, library, extensions, licences, source, vault, fields, pass })
     }
 
     /// What a removal by this snapshot says: gone from the day the source speaks of, not before.
@@ -104,8 +132,18 @@ impl Plan {
         }
     }
 
+    /// Judges some rows.
+    pub(super) fn check_all(&self, batch: &Batch) -> Vec<Checked> {
+        let mut checked = Vec::with_capacity(batch.len());
+        match &self.licences {
+            Some(licences) => licences.check_all(self, self.pass, batch, &mut checked),
+            None => checked.extend(batch.rows().map(|row| self.check(row))),
+        }
+        checked
+    }
+
     /// Judges one row.
-    pub(super) fn check(&self, raw: RawRow) -> Checked {
+    fn check(&self, raw: RawRow<'_>) -> Checked {
         let number = raw.number;
         let mut faults = raw.faults;
         faults.extend(raw.fields.iter().filter_map(|(name, value)| self.formula(name, value)));
@@ -129,11 +167,8 @@ impl Plan {
                 }
             }
         };
-        let outcome = outcome.map_err(|faults| Refused {
-            index_key: self.key_of(&raw.fields),
-            faults,
-            raw: raw.fields.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
-        });
+        let outcome =
+            outcome.map_err(|faults| Refused { index_key: self.key_of(&raw.fields), faults, raw: owned(raw.fields) });
         Checked { number, outcome }
     }
 
@@ -170,13 +205,19 @@ impl Plan {
             let en = format!("the record has {bytes} bytes, more than {PLAINTEXT_BYTES_MAX}");
             return Err(vec![fault("", "ROW_TOO_LARGE", zh, en)]);
         }
-        let index_key = self.vault.index_key(self.library.number(), &record.code_type, &record.code);
-        Ok(Candidate { index_key, row: record, holder, geometry: geometry.map(Arc::new) })
+        let key = |code_type: &str, code: &str| self.vault.index_key(self.library.number(), code_type, code);
+        let index_key = key(&record.code_type, &record.code);
+        let holders = holder.iter().map(|holder| key(&holder.code_type, &holder.code)).collect();
+        let cells = match geometry {
+            Some(geometry) if self.pass == Pass::Applying => cells_of(&geometry),
+            _ => Vec::new(),
+        };
+        Ok(Candidate { index_key, row: record, holders, cells, signer: None })
     }
 
     /// The key of a row that has faults, where at least that can be read.
-    fn key_of(&self, fields: &[(Rc<str>, String)]) -> Option<IndexKey> {
-        let text = |name: &str| fields.iter().find(|(n, _)| **n == *name).map(|(_, value)| value.trim());
+    fn key_of(&self, fields: &[(Cow<'_, str>, Cow<'_, str>)]) -> Option<IndexKey> {
+        let text = |name: &str| fields.iter().find(|(n, _)| n == name).map(|(_, value)| value.trim());
         let holder = |of: &str, code: &str| HolderCode::parse(text(of)?, text(code)?).ok();
         let key = match self.library {
             Library::Population => Subject::from(&holder("holder_code_type", "holder_code")?),
@@ -220,6 +261,15 @@ impl Plan {
         }
         faults
     }
+}
+
+/// The fields of a row as they are kept beside what is wrong with it.
+pub(super) fn owned(fields: Vec<(Cow<'_, str>, Cow<'_, str>)>) -> Vec<(String, String)> {
+    fields.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
+
+fn cells_of(geometry: &Geometry) -> Vec<u64> {
+    cover(geometry).iter().map(|cell| cell.number()).collect()
 }
 
 /// `=` and `@` always; `+` and `-` unless a number follows, as in `+86 576 …` or `-3.5`, or nothing.

@@ -386,7 +386,11 @@ impl View {
         Ok(found)
     }
 
-    fn open(&self, library: Library, key: &Key, body: &Bytes) -> Result<Opened, Failure> {
+    /// Opens a version as it was read from under its key.
+    ///
+    /// # Errors
+    /// [`Reason::RecordDamaged`].
+    pub(crate) fn open(&self, library: Library, key: &Key, body: &Bytes) -> Result<Opened, Failure> {
         let damaged = |why: String| Failure::new(Reason::RecordDamaged).because(format!("{}: {why}", library.code()));
         let (_, index_key, version) =
             key_space::parse_record_row(key).ok_or_else(|| damaged("a record row with a strange key".into()))?;

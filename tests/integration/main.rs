@@ -19,6 +19,7 @@ mod demo; // the demo, and what it leaves behind
 mod intake; // files in, and what can be asked of them then
 mod interop; // a client and a verifier that are not ours
 mod licence; // prepare, sign, issue, change; five wrong ways have five reasons
+mod licence_file; // licences by the file
 mod permissions; // who may see what, as a reviewed text file
 mod privacy; // nobody in plain text
 mod questions; // outcomes, refusals, the two times, request ids, masking, evidence

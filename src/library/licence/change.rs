@@ -15,6 +15,8 @@ use crate::library::verified::Verified;
 use crate::policy::Permit;
 use crate::receipt::canonical;
 use crate::receipt::recorder::Mutations;
+use crate::store::key_space::IndexKey;
+use crate::store::vault::Vault;
 use crate::wire::proto::catalogue::v1::{Department, Resource, Role};
 use crate::wire::proto::exchange::v1::{PreparedLicence, payload::Answer};
 use crate::wire::proto::library::v1::{Date, DepartmentSignature, LicenceState};
@@ -43,11 +45,7 @@ pub async fn prepare(
     ordered: &Ordered,
 ) -> Result<Transition, Failure> {
     let department = department_of(view, permit).await?;
-    let kind = type_of(view, &request.type_code).await?;
-    if kind.retired {
-        return Err(Failure::new(Reason::LicenceTypeUnknown));
-    }
-    authorised(&kind, &department)?;
+    let kind = issued_type(view, &request.type_code, &department).await?;
     let licence_id = allot(view, request, &department).await?;
     let content = content_of(request, &kind, &department, hub, &licence_id)?;
     let bytes = Bytes::from(content.encode_to_vec());
@@ -201,17 +199,7 @@ pub async fn issue(
     if view.newest_of(Library::Licence, "licence", &series).await?.is_some() {
         return Err(Failure::new(Reason::AlreadyExists));
     }
-    let row = LicenceRow {
-        content: request.content.clone(),
-        signature: Some(signature),
-        content_sha256: Bytes::copy_from_slice(&Sha256::digest(&request.content)),
-        issuer_certificate_sha256: Bytes::copy_from_slice(&signer.fingerprint),
-        verified_at_ms: view.now_ms,
-        licence_version: 1,
-        state: LicenceState::Valid as i32,
-        state_since: number_of(&licence.issued_on),
-        ..LicenceRow::default()
-    };
+    let row = first_row(request.content.clone(), signature, &signer.fingerprint, &licence, view.now_ms);
     let write = write(view, permit, &kind, &licence, &series, &row, 0)?;
     Ok(ordered.transition(vec![(write, licence.licence_id.clone())], Some(Subject::new("licence", licence.licence_id))))
 }
@@ -327,21 +315,53 @@ async fn signed_by(
     licence: &LicenceContent,
     department: &Department,
 ) -> Result<Signer, Failure> {
-    let issuer = licence.issuer.as_ref().map(|a| a.uscc.as_str()).unwrap_or_default();
-    if issuer != department.uscc {
-        return Err(
-            Failure::new(Reason::IssuerNotAuthorised).because("the caller's department is not the issuer named")
-        );
-    }
-    let signer = issuers.verify(thing, bytes, signature, view.now_ms)?;
-    if signer.uscc != issuer {
+    issuer_is(licence, department)?;
+    let certified = issuers.certify(&signature.chain, view.now_ms)?;
+    let signer = certified.verify(thing, bytes, &signature.algorithm, &signature.value)?;
+    if signer.uscc != department.uscc {
         return Err(Failure::new(Reason::IssuerMismatch));
     }
-    let told = view.newest_of(Library::IssuerKey, "issuer_key", &hex(&signer.fingerprint)).await?;
-    if told.map(|o| o.body::<IssuerKeyRow>()).transpose()?.is_some_and(|key| key.distrusted) {
-        return Err(Failure::new(Reason::IssuerDistrusted));
-    }
+    trusted(view, &signer.fingerprint).await?;
     Ok(signer)
+}
+
+/// Whether the licence names this department as its issuer.
+pub(super) fn issuer_is(licence: &LicenceContent, department: &Department) -> Result<(), Failure> {
+    if licence.issuer.as_ref().is_some_and(|issuer| issuer.uscc == department.uscc) {
+        return Ok(());
+    }
+    Err(Failure::new(Reason::IssuerNotAuthorised).because("the caller's department is not the issuer named"))
+}
+
+/// Whether nobody has told the hub to distrust a key. The view remembers that this was relied on.
+///
+/// # Errors
+/// [`Reason::IssuerDistrusted`].
+pub async fn trusted(view: &View, fingerprint: &[u8; 32]) -> Result<(), Failure> {
+    let told = view.newest_of(Library::IssuerKey, "issuer_key", &hex(fingerprint)).await?;
+    let distrusted = told.map(|o| o.body::<IssuerKeyRow>()).transpose()?.is_some_and(|key| key.distrusted);
+    if distrusted { Err(Failure::new(Reason::IssuerDistrusted)) } else { Ok(()) }
+}
+
+/// The first row of a licence: version 1, valid from its day of issue.
+pub(super) fn first_row(
+    content: Bytes,
+    signature: DepartmentSignature,
+    fingerprint: &[u8; 32],
+    licence: &LicenceContent,
+    now_ms: u64,
+) -> LicenceRow {
+    LicenceRow {
+        content_sha256: Bytes::copy_from_slice(&Sha256::digest(&content)),
+        content,
+        signature: Some(signature),
+        issuer_certificate_sha256: Bytes::copy_from_slice(fingerprint),
+        verified_at_ms: now_ms,
+        licence_version: 1,
+        state: LicenceState::Valid as i32,
+        state_since: number_of(&licence.issued_on),
+        ..LicenceRow::default()
+    }
 }
 
 fn prepared_here(view: &View, content: &Bytes, ticket: &Bytes) -> Result<LicenceContent, Failure> {
@@ -375,31 +395,45 @@ fn write(
     row: &LicenceRow,
     previous: u64,
 ) -> Result<Write, Failure> {
-    let stored = Row {
+    let source = Source {
+        department: permit.system().department.clone(),
+        system: permit.system().uri.clone(),
+        batch: licence.item_code.clone(),
+        source_time_ms: view.now_ms,
+    };
+    let stored = stored(kind, series, row, source);
+    let links: Vec<_> = holder_keys(view.vault(), licence).map(|key| (LinkKind::Holder, key)).collect();
+    view.write(Library::Licence, &stored, previous, &links)
+}
+
+/// A licence's row as it is kept.
+pub(super) fn stored(kind: &LicenceType, series: &str, row: &LicenceRow, source: Source) -> Row {
+    Row {
         format: 1,
         code_type: "licence".into(),
         code: series.to_owned(),
         resource: kind.resource.clone(),
         removed: false,
         valid_from: row.state_since,
-        source: Some(Source {
-            department: permit.system().department.clone(),
-            system: permit.system().uri.clone(),
-            batch: licence.item_code.clone(),
-            source_time_ms: view.now_ms,
-        }),
+        source: Some(source),
         quality_flags: Vec::new(),
         salt: Bytes::new(),
         body: row.encode_to_vec().into(),
-    };
-    let holders = licence.holders.iter().filter_map(|h| h.code.as_ref());
-    let links: Vec<_> =
-        holders.map(|code| (LinkKind::Holder, view.index_key(Library::Licence, &code.code_type, &code.code))).collect();
-    view.write(Library::Licence, &stored, previous, &links)
+    }
+}
+
+/// Where links from a licence's holders begin.
+pub(super) fn holder_keys(vault: &Vault, licence: &LicenceContent) -> impl Iterator<Item = IndexKey> {
+    let codes = licence.holders.iter().filter_map(|holder| holder.code.as_ref());
+    codes.map(|code| vault.index_key(Library::Licence.number(), &code.code_type, &code.code))
 }
 
 async fn department_of(view: &View, permit: &Permit) -> Result<Department, Failure> {
-    let opened = view.newest_of(Library::Department, "department", &permit.system().department).await?;
+    department_named(view, &permit.system().department).await
+}
+
+pub(super) async fn department_named(view: &View, code: &str) -> Result<Department, Failure> {
+    let opened = view.newest_of(Library::Department, "department", code).await?;
     opened.ok_or(Failure::new(Reason::DepartmentUnknown))?.body()
 }
 
@@ -408,11 +442,21 @@ async fn type_of(view: &View, type_code: &str) -> Result<LicenceType, Failure> {
     opened.ok_or(Failure::new(Reason::LicenceTypeUnknown))?.body()
 }
 
+/// A type that licences are issued of today, by this department among others.
+pub(super) async fn issued_type(view: &View, type_code: &str, department: &Department) -> Result<LicenceType, Failure> {
+    let kind = type_of(view, type_code).await?;
+    if kind.retired {
+        return Err(Failure::new(Reason::LicenceTypeUnknown));
+    }
+    authorised(&kind, department)?;
+    Ok(kind)
+}
+
 fn authorised(kind: &LicenceType, department: &Department) -> Result<(), Failure> {
     if kind.issuer_usccs.contains(&department.uscc) { Ok(()) } else { Err(Failure::new(Reason::IssuerNotAuthorised)) }
 }
 
-fn parse_id(text: &str, field: &str) -> Result<LicenceId, Failure> {
+pub(super) fn parse_id(text: &str, field: &str) -> Result<LicenceId, Failure> {
     LicenceId::parse(text).map_err(|fault| Failure::field(field, fault.zh(), fault.en()))
 }
 

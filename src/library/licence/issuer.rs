@@ -6,6 +6,7 @@ use crate::failure::{Failure, Reason};
 use crate::wire::proto::library::v1::DepartmentSignature;
 use crate::wire::proto::receipt::v1::CallerSignature;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, SignatureVerificationAlgorithm, UnixTime};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
@@ -63,6 +64,57 @@ pub struct Signer {
     pub fingerprint: [u8; 32],
 }
 
+/// A signer's certificate whose chain held when it was judged.
+#[derive(Clone, Debug)]
+pub struct Certified {
+    uscc: Option<String>,
+    fingerprint: [u8; 32],
+    leaf: CertificateDer<'static>,
+    chain: Vec<Bytes>,
+}
+
+impl Certified {
+    /// Verifies a signature of this signer.
+    ///
+    /// # Errors
+    /// [`Reason::SignatureInvalid`]; [`Reason::IssuerMismatch`] where O names no USCC.
+    pub fn verify(
+        &self,
+        thing: SignedThing,
+        bytes: &[u8],
+        algorithm_name: &str,
+        value: &[u8],
+    ) -> Result<Signer, Failure> {
+        let invalid = |why: String| Failure::new(Reason::SignatureInvalid).because(why);
+        let algorithm = algorithm(algorithm_name)?;
+        let end = EndEntityCert::try_from(&self.leaf).map_err(|e| invalid(e.to_string()))?;
+        end.verify_signature(algorithm, &thing.message(bytes), value).map_err(|e| invalid(e.to_string()))?;
+        self.signer()
+    }
+
+    /// Who it is the certificate of.
+    ///
+    /// # Errors
+    /// [`Reason::IssuerMismatch`] where O names no USCC.
+    pub fn signer(&self) -> Result<Signer, Failure> {
+        let uscc = self.uscc.clone();
+        let uscc = uscc.ok_or_else(|| Failure::new(Reason::IssuerMismatch).because("O names no USCC"))?;
+        Ok(Signer { uscc, fingerprint: self.fingerprint })
+    }
+
+    /// SHA-256 of the certificate's DER.
+    #[must_use]
+    pub fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+
+    /// The chain as it was sent.
+    #[must_use]
+    pub fn chain(&self) -> &[Bytes] {
+        &self.chain
+    }
+}
+
 /// Verifies a caller's signature over its question: by the very certificate it connected with, so that no chain is needed.
 ///
 /// # Errors
@@ -92,8 +144,7 @@ impl IssuerTrust {
     /// Verifies a department's signature over a thing: chain, standing now, no key of the hub, signature.
     ///
     /// # Errors
-    /// [`Reason::HubKeyNotAllowed`], [`Reason::IssuerCertificateUntrusted`], [`Reason::IssuerCertificateExpired`],
-    /// [`Reason::IssuerCertificateRevoked`], [`Reason::IssuerMismatch`] where O names no USCC, [`Reason::SignatureInvalid`].
+    /// Those of [`IssuerTrust::certify`] and [`Certified::verify`].
     pub fn verify(
         &self,
         thing: SignedThing,
@@ -101,10 +152,20 @@ impl IssuerTrust {
         signature: &DepartmentSignature,
         now_ms: u64,
     ) -> Result<Signer, Failure> {
+        self.certify(&signature.chain, now_ms)?.verify(thing, bytes, &signature.algorithm, &signature.value)
+    }
+
+    /// Judges a certificate chain, the signer's own first: listed CA, standing now, no key of the hub. What many things are signed
+    /// with is so judged once for all of them.
+    ///
+    /// # Errors
+    /// [`Reason::HubKeyNotAllowed`], [`Reason::IssuerCertificateUntrusted`], [`Reason::IssuerCertificateExpired`],
+    /// [`Reason::IssuerCertificateRevoked`].
+    pub fn certify(&self, chain: &[Bytes], now_ms: u64) -> Result<Certified, Failure> {
         let untrusted = |why: String| Failure::new(Reason::IssuerCertificateUntrusted).because(why);
-        let mut chain = signature.chain.iter().map(|der| CertificateDer::from(der.to_vec()));
-        let leaf = chain.next().ok_or_else(|| untrusted("no certificate was sent".into()))?;
-        let intermediates: Vec<CertificateDer<'_>> = chain.collect();
+        let mut ders = chain.iter().map(|der| CertificateDer::from(der.to_vec()));
+        let leaf = ders.next().ok_or_else(|| untrusted("no certificate was sent".into()))?;
+        let intermediates: Vec<CertificateDer<'_>> = ders.collect();
         let parsed = x509_cert::Certificate::from_der(leaf.as_ref())
             .map_err(|e| untrusted(format!("not a certificate: {e}")))?;
         let spki = parsed.tbs_certificate().subject_public_key_info();
@@ -116,12 +177,8 @@ impl IssuerTrust {
         }
         let end = EndEntityCert::try_from(&leaf).map_err(|e| untrusted(e.to_string()))?;
         self.verify_chain(&end, &intermediates, now_ms)?;
-        let algorithm = algorithm(&signature.algorithm)?;
-        end.verify_signature(algorithm, &thing.message(bytes), &signature.value)
-            .map_err(|e| Failure::new(Reason::SignatureInvalid).because(e))?;
-        let uscc = organisation_uscc(&parsed)
-            .ok_or_else(|| Failure::new(Reason::IssuerMismatch).because("O names no USCC"))?;
-        Ok(Signer { uscc, fingerprint: Sha256::digest(leaf.as_ref()).into() })
+        let fingerprint = Sha256::digest(leaf.as_ref()).into();
+        Ok(Certified { uscc: organisation_uscc(&parsed), fingerprint, leaf, chain: chain.to_vec() })
     }
 
     fn verify_chain(

@@ -7,9 +7,9 @@ mod row;
 mod standing;
 mod state;
 
-pub use bulk::FILE_COLUMNS;
-pub use change::{change, content_of, distrust, issue, prepare, put_type};
-pub use issuer::{IssuerTrust, Issuers, SignedThing, Signer, verify_question};
+pub use bulk::{AsPrepared, FILE_COLUMNS, Office, same_content};
+pub use change::{change, content_of, distrust, issue, prepare, put_type, trusted};
+pub use issuer::{Certified, IssuerTrust, Issuers, SignedThing, Signer, verify_question};
 pub use row::{IssuerKeyRow, LicenceRow, held_by, version_at};
 pub use standing::{fill, standing};
 pub use state::after;
