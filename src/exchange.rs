@@ -7,6 +7,7 @@ mod accesses;
 mod bootstrap;
 mod order;
 mod refusal;
+mod rotation;
 mod seen;
 mod summary;
 #[cfg(test)]
@@ -15,6 +16,7 @@ pub(crate) mod test_house;
 mod tests;
 
 pub use order::Order;
+pub use rotation::{NotRotated, Switched, known_keys};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};
@@ -23,13 +25,14 @@ use crate::library::look_up;
 use crate::library::question::Asked;
 use crate::library::record::{View, from_store};
 use crate::library::transition::Ordered;
-use crate::log::LogKey;
 use crate::policy::{Caller, Decision, Operation, Permit, Policy};
 use crate::receipt::head;
 use crate::receipt::recorder::{Mutations, Recorded, Recorder, RequestId};
 use crate::receipt::sequencer::NotRecorded;
+use crate::receipt::trust::TrustedKey;
 use crate::store::Store;
 use crate::store::vault::Vault;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 
 /// How often a change is decided anew because what it was decided on changed before its commit.
@@ -49,8 +52,8 @@ pub struct Exchange {
     pub issuers: Issuers,
     /// Writes into the log.
     pub recorder: Recorder,
-    /// Verifies checkpoints that callers have seen.
-    pub log_keys: Vec<crate::log::VerifierKey>,
+    /// Verify checkpoints that callers have seen: every key of this log, those before a rotation included.
+    pub log_keys: ArcSwap<Vec<TrustedKey>>,
     /// The only clock.
     pub clock: Clock,
 }
@@ -224,10 +227,4 @@ impl std::fmt::Debug for Exchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Exchange({})", self.hub)
     }
-}
-
-/// The verifier keys of a log key, for [`Exchange::log_keys`].
-#[must_use]
-pub fn verifier_keys(key: &LogKey) -> Vec<crate::log::VerifierKey> {
-    vec![key.verifier().clone()]
 }

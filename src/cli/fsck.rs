@@ -6,11 +6,11 @@ use crate::log::Ed25519;
 use crate::receipt::fsck::{Finding, Progress, Report, Subject, check};
 use crate::receipt::report::Language;
 use crate::store::Store;
-use crate::store::vault::{Kek, Vault};
+use crate::store::vault::Vault;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -58,14 +58,17 @@ pub fn run(args: &FsckArgs, clock: &Clock) -> ExitCode {
 /// # Errors
 /// A key-encryption key that does not open the store; store faults.
 pub async fn walk(config: &Config, store: &Arc<dyn Store>) -> CliResult<Report> {
-    let kek = Kek::load(&config.keys.kek_file, &config.data.path)?;
-    let vault = Vault::open(&kek, store.as_ref()).await?;
-    let subject = Subject {
-        store: store.as_ref(),
-        vault: &vault,
-        hub: &config.hub.name,
-        fence: Some(config.fence.path.as_path()),
-    };
+    let vault = hub::open_vault(config, store.as_ref()).await?;
+    let fence = Some(config.fence.path.as_path());
+    walk_with(&vault, &config.hub.name, fence, store.as_ref()).await
+}
+
+/// The same with keys that are open already, and with or without the fence.
+///
+/// # Errors
+/// Store faults.
+pub async fn walk_with(vault: &Vault, hub: &str, fence: Option<&Path>, store: &dyn Store) -> CliResult<Report> {
+    let subject = Subject { store, vault, hub, fence };
     let bar = ProgressBar::no_length(); // draws on standard error, and only where that is a terminal
     let mut stage = "";
     let report = check::<Ed25519>(subject, &mut |progress| show(&bar, &mut stage, progress)).await;

@@ -1,19 +1,22 @@
 //! A hub put together from its configuration: store, vault, log, policy, issuers. Both `init` and `serve` begin here.
+use super::operator::{next_to, read_log_key};
 use super::{CliError, CliResult};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::trust::{parse_certificates, parse_crls, read_file};
-use crate::exchange::{Exchange, verifier_keys};
+use crate::exchange::{Exchange, known_keys};
 use crate::library::licence::{IssuerTrust, Issuers};
-use crate::log::{LogKey, Origin};
+use crate::log::Origin;
 use crate::policy::Policy;
 use crate::receipt::recorder::Recorder;
 use crate::receipt::start::open_log;
-use crate::store::Store;
+use crate::receipt::trust::{Root, Trust, TrustedKey};
 use crate::store::rocks::{Rocks, RocksSettings};
 use crate::store::space::{Space, SpaceSettings};
-use crate::store::vault::{Kek, Vault};
+use crate::store::vault::{Kek, Vault, VaultError};
+use crate::store::{Limited, Store};
 use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use x509_cert::der::{Decode, Encode};
@@ -23,6 +26,14 @@ use x509_cert::der::{Decode, Encode};
 /// # Errors
 /// What RocksDB says: absent, in use, too new, damaged.
 pub fn open_store(config: &Config, clock: &Clock) -> CliResult<Arc<dyn Store>> {
+    Ok(open_rocks(config, clock)?)
+}
+
+/// The same with its engine at hand.
+///
+/// # Errors
+/// As [`open_store`].
+pub fn open_rocks(config: &Config, clock: &Clock) -> CliResult<Arc<Limited<Rocks>>> {
     let unfinished = super::init::mark(config);
     if unfinished.exists() {
         let shown = unfinished.display();
@@ -53,13 +64,11 @@ pub async fn open(
     clock: &Clock,
     metrics: &Metrics,
 ) -> CliResult<Arc<Exchange>> {
-    let kek = Kek::load(&config.keys.kek_file, &config.data.path)?;
-    let vault = Arc::new(Vault::open(&kek, store.as_ref()).await?);
-    let key_text = read_file(&config.keys.log_key_file)?;
-    let key_text = std::str::from_utf8(&key_text).map_err(|_| CliError("the log key file is no text".into()))?;
-    let key = LogKey::parse(key_text).map_err(|e| CliError(format!("{}: {e}", config.keys.log_key_file.display())))?;
+    let vault = Arc::new(open_vault(config, store.as_ref()).await?);
+    let key = read_log_key(&config.keys.log_key_file)?;
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
-    let log_keys = verifier_keys(&key);
+    let trust = read_file(&config.trust.file).ok().and_then(|note| Trust::open(&note, Root::ByHand).ok());
+    let log_keys = known_keys(key.verifier(), trust.as_ref());
     let issuers = Issuers::from_pointee(issuer_trust(config, &log_keys)?);
     let ledger = open_log(store.clone(), &config.fence.path, key, origin, clock.clone(), metrics.clone()).await?;
     let margin = store.clone();
@@ -78,16 +87,34 @@ pub async fn open(
         policy: Policy::new(config.quota.questions_per_day),
         issuers,
         recorder,
-        log_keys,
+        log_keys: ArcSwap::from_pointee(log_keys),
         clock: clock.clone(),
     }))
+}
+
+/// The keys of a hub, opened by the configured key-encryption key; by the next one where a rotation was cut after the keys were
+/// wrapped anew and before its file was put in place.
+///
+/// # Errors
+/// A key file that cannot be read, or is of another hub.
+pub async fn open_vault(config: &Config, store: &dyn Store) -> CliResult<Vault> {
+    let (path, data) = (&config.keys.kek_file, &config.data.path);
+    let next = next_to(path);
+    match Vault::open(&Kek::load(path, data)?, store).await {
+        Err(VaultError::WrongKek) if next.exists() => {
+            let vault = Vault::open(&Kek::load(&next, data)?, store).await?;
+            tracing::warn!("the key-encryption key is {}: run `wuku rotate kek` to finish", next.display());
+            Ok(vault)
+        }
+        opened => Ok(opened?),
+    }
 }
 
 /// The CAs listed for issuers, their revocation lists, and the public keys of everything the hub itself signs with.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn issuer_trust(config: &Config, log_keys: &[crate::log::VerifierKey]) -> CliResult<IssuerTrust> {
+pub fn issuer_trust(config: &Config, log_keys: &[TrustedKey]) -> CliResult<IssuerTrust> {
     let ca = &config.issuers.ca_file;
     let anchors = parse_certificates(ca, &read_file(ca)?)?.into_iter().map(|c| c.der).collect();
     let mut crls = Vec::new();
@@ -95,7 +122,7 @@ pub fn issuer_trust(config: &Config, log_keys: &[crate::log::VerifierKey]) -> Cl
         crls.extend(parse_crls(path, &read_file(path)?)?.into_iter().map(|crl| crl.der));
     }
     let mut hub_keys: std::collections::HashSet<[u8; 32]> =
-        log_keys.iter().map(|key| Sha256::digest(key.public()).into()).collect();
+        log_keys.iter().map(|trusted| Sha256::digest(trusted.key.public()).into()).collect();
     let server = &config.listen.tls_certificate_file;
     for certificate in parse_certificates(server, &read_file(server)?)?.into_iter().take(1) {
         let parsed = x509_cert::Certificate::from_der(certificate.der.as_ref())?;

@@ -1,5 +1,6 @@
 //! One file per subcommand. Data goes to standard output, everything else to standard error.
 pub mod answer; // from a reply to what is printed
+pub mod backup; // the data, copied while the hub answers
 pub mod bench; // load on a running hub, and the baseline
 pub mod catalogue; // departments, systems, resources, licence types
 pub mod check; // is the configuration whole
@@ -17,7 +18,10 @@ pub mod licence; // what an issuing authority does
 pub mod log; // what the log shows to everybody
 pub mod lookup; // every kind of question
 pub mod message; // any message from JSON or TOML
+pub mod operator; // what a command has the running hub do
 pub mod recover; // a new log after a loss
+pub mod restore; // a backup checked whole and put in place
+pub mod rotate; // another key while the hub answers
 pub mod serve; // answers until it is told to stop
 pub mod sign; // what a department does with its own key
 pub mod trust; // the list of log keys, and its signature
@@ -65,6 +69,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Put load on a running hub and say how it did (压测)
     Bench(Box<bench::BenchArgs>),
+    /// Copy the data while the hub answers (备份)
+    Backup(backup::BackupArgs),
+    /// Check a backup whole and put it in place (恢复)
+    Restore(restore::RestoreArgs),
+    /// Another log key or key-encryption key while the hub answers; how certificates change (轮换密钥)
+    Rotate(rotate::RotateArgs),
     /// Open a new log after a restore from too old a backup (恢复后另立新日志)
     Recover(recover::RecoverArgs),
     /// Show, draft or sign the trust file (信任文件)
@@ -92,6 +102,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Import(args) => connection::run(import::run(&args)),
         Command::Demo(args) => said(demo::run(&args, &clock)),
         Command::Bench(args) => said(bench::run(&args, &clock)),
+        Command::Backup(args) => said(backup::run(&args, &clock)),
+        Command::Restore(args) => said(restore::run(&args, &clock)),
+        Command::Rotate(args) => said(rotate::run(&args, &clock)),
         Command::Recover(args) => said(recover::run(&args, &clock)),
         Command::Trust(args) => said(trust::run(&args)),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),

@@ -1,4 +1,5 @@
 //! `wuku serve`: check the configuration, open the hub, listen, answer, drain.
+use super::operator::{self, Running, adopt_trust};
 use super::{CliError, CliResult, block_on, hub};
 use crate::clock::Clock;
 use crate::config::{Config, Stage};
@@ -9,8 +10,8 @@ use crate::edge::exchange_service::ExchangeRpc;
 use crate::edge::intake_service::IntakeRpc;
 use crate::edge::licence_service::LicenceRpc;
 use crate::edge::listener::Listener;
-use crate::edge::receipt_service::{Papers, ReceiptRpc};
-use crate::edge::trust::{TrustStore, read_file};
+use crate::edge::receipt_service::{Papers, ReceiptRpc, TrustNote};
+use crate::edge::trust::TrustStore;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
 use crate::log::Ed25519;
@@ -23,7 +24,6 @@ use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeServiceSe
 use crate::wire::proto::intake::v1::intake_service_server::IntakeServiceServer;
 use crate::wire::proto::licence::v1::licence_service_server::LicenceServiceServer;
 use crate::wire::proto::receipt::v1::receipt_service_server::ReceiptServiceServer;
-use bytes::Bytes;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -58,8 +58,12 @@ pub fn run(args: &ServeArgs, clock: &Clock) -> CliResult {
 
 async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
     let metrics = Metrics::new();
-    let store = hub::open_store(&config, &clock)?;
-    let exchange = hub::open(&config, store, &clock, &metrics).await?;
+    let rocks = hub::open_rocks(&config, &clock)?;
+    let exchange = hub::open(&config, rocks.clone(), &clock, &metrics).await?;
+    let trust_note = TrustNote::default();
+    if let Err(CliError(why)) = adopt_trust(&config, &exchange, &trust_note) {
+        tracing::warn!(why, "no trust file can be shown to callers");
+    }
     let trust = TrustStore::open((&config.listen).into(), clock.clone())?;
     let address = config.address().ok_or_else(|| CliError("listen.address".into()))?;
     let listener =
@@ -71,16 +75,27 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
     let fresh = Duration::from_millis(config.listen.reload_check_ms);
     tokio::spawn(trust.keep_fresh(fresh, metrics.clone()));
     tokio::spawn(keep_issuers_fresh(config.clone(), exchange.clone(), fresh));
+    tokio::spawn(keep_trust_file_fresh(config.clone(), exchange.clone(), trust_note.clone(), fresh));
     tokio::spawn(admin::serve(admin_listener, metrics.clone(), health(&exchange), asked_to_stop(stopping.clone())));
     let look = Duration::from_millis(config.store.space_check_ms);
     tokio::spawn(exchange.recorder.ledger().space().clone().keep_looking(look, metrics.clone()));
+    match edge::operator::bind(&config.data.path) {
+        Ok(door) => {
+            let running =
+                Running { config: config.clone(), exchange: exchange.clone(), rocks, trust_note: trust_note.clone() };
+            tokio::spawn(edge::operator::serve(door, operator::door(running), asked_to_stop(stopping.clone())));
+        }
+        Err(error) => {
+            tracing::error!(%error, "the operator's door stays shut: no backup or rotation while the hub runs")
+        }
+    }
     tokio::spawn(sum_up(exchange.clone(), metrics.clone()));
     tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone()));
     if json {
         println!("{}", serde_json::json!({ "address": grpc.to_string(), "adminAddress": http.to_string() }));
     }
     tracing::info!(%grpc, admin = %http, hub = config.hub.name, "answering");
-    let routes = routes(&config, &exchange).await?;
+    let routes = routes(&config, &exchange, trust_note).await?;
     let parts = (&config.listen, &config.limits, &metrics);
     edge::serve(listener, routes, parts, asked_to_stop(stopping.clone())).await?;
     match exchange.recorder.ledger().stopped().borrow().as_ref() {
@@ -90,7 +105,7 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
 }
 
 /// Every service, with its message sizes bounded both ways.
-async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> {
+async fn routes(config: &Config, exchange: &Arc<Exchange>, trust_note: TrustNote) -> CliResult<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ExchangeServiceServer<ExchangeRpc>>().await;
     let reflection =
@@ -116,7 +131,6 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>) -> CliResult<Routes> 
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let publisher =
         Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);
-    let trust_note = read_file(&config.trust.file).ok().map(Bytes::from);
     let service =
         ReceiptServiceServer::new(ReceiptRpc::<Ed25519>::new(exchange.clone(), Papers { publisher, trust_note }));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
@@ -191,11 +205,29 @@ async fn keep_issuers_fresh(config: Config, exchange: Arc<Exchange>, every: Dura
     let mut tick = tokio::time::interval(every);
     loop {
         tick.tick().await;
-        match hub::issuer_trust(&config, &exchange.log_keys) {
+        match hub::issuer_trust(&config, &exchange.log_keys.load()) {
             Ok(trust) => exchange.issuers.store(Arc::new(trust)),
             Err(CliError(why)) => {
                 tracing::error!(why, "issuer certificates cannot be read; the old ones stay in force")
             }
+        }
+    }
+}
+
+/// A later issue of the trust file is shown to callers and believed by the hub while it runs.
+async fn keep_trust_file_fresh(config: Config, exchange: Arc<Exchange>, note: TrustNote, every: Duration) {
+    let mut tick = tokio::time::interval(every);
+    let mut said = String::new();
+    loop {
+        tick.tick().await;
+        match adopt_trust(&config, &exchange, &note) {
+            Ok(true) => tracing::info!("a later trust file is in force"),
+            Ok(false) => said.clear(),
+            Err(CliError(why)) if why != said => {
+                tracing::error!(why, "the trust file cannot be taken over; the one before stays in force");
+                said = why;
+            }
+            Err(_) => {}
         }
     }
 }

@@ -21,6 +21,8 @@ enum Action {
     Show(ShowArgs),
     /// Draft the next issue of a trust file with a key added; signs it too where the root key is at hand (增列密钥)
     AddKey(AddKeyArgs),
+    /// Draft the next issue with a key closed at a size, or marked as in other hands (停用密钥)
+    Retire(RetireArgs),
     /// Sign a draft with the root key, on a machine without network (用根密钥签署)
     Sign(SignArgs),
 }
@@ -66,6 +68,22 @@ struct AddKeyArgs {
     /// Where to write the signed trust file
     #[arg(long, value_name = "FILE", requires = "root_key")]
     out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+struct RetireArgs {
+    /// The present trust file (现用信任文件)
+    #[arg(long, value_name = "TRUST_NOTE")]
+    trust: PathBuf,
+    /// A key that signs no size above this any more, by its key id, as `wuku rotate log-key switch` printed it (停用密钥)
+    #[arg(long, value_name = "KEY_ID@SIZE", required_unless_present = "compromised")]
+    key: Vec<At<String>>,
+    /// A key in other hands, by its key id: nothing under it is good until refreshed (密钥已泄露)
+    #[arg(long, value_name = "KEY_ID")]
+    compromised: Vec<String>,
+    /// Where to write the draft, to be signed with `wuku trust sign` (草稿)
+    #[arg(long, value_name = "FILE")]
+    draft: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -118,6 +136,7 @@ pub fn run(args: &TrustArgs) -> CliResult {
     match &args.action {
         Action::Show(args) => show(args),
         Action::AddKey(args) => add_key(args),
+        Action::Retire(args) => retire(args),
         Action::Sign(args) => {
             let draft = String::from_utf8(read(&args.draft)?).map_err(|_| CliError("the draft is no text".into()))?;
             let trust = Trust::parse_json(&draft)?;
@@ -163,13 +182,7 @@ fn add_key(args: &AddKeyArgs) -> CliResult {
         let log = next.logs.iter_mut().find(|log| log.origin == *what);
         log.ok_or_else(|| CliError(format!("there is no log {what}")))?.closed_at_s = Some(*number);
     }
-    for At { what, number } in &args.retire {
-        let key = key_mut(&mut next, what)?;
-        (key.to_size, key.state) = (Some(*number), KeyState::Retired);
-    }
-    for id in &args.compromised {
-        key_mut(&mut next, id)?.state = KeyState::Compromised;
-    }
+    close_keys(&mut next, &args.retire, &args.compromised)?;
     if let Some(path) = &args.draft {
         replace(path, next.to_json().as_bytes())?;
         eprintln!("wuku: draft of epoch {} is in {} (草稿已写出)", next.epoch, path.display());
@@ -180,8 +193,35 @@ fn add_key(args: &AddKeyArgs) -> CliResult {
     }
 }
 
+fn retire(args: &RetireArgs) -> CliResult {
+    let held = Trust::open(&read(&args.trust)?, Root::ByHand)?;
+    let mut next = Trust { epoch: held.epoch.saturating_add(1), ..held };
+    close_keys(&mut next, &args.key, &args.compromised)?;
+    if next.logs.iter().any(|log| log.closed_at_s.is_none() && log.keys.iter().all(|key| key.state != KeyState::Active))
+    {
+        return Err(CliError("an open log would have no active key left (开放的日志不能没有在用密钥)".into()));
+    }
+    replace(&args.draft, next.to_json().as_bytes())?;
+    eprintln!("wuku: draft of epoch {} is in {} (草稿已写出)", next.epoch, args.draft.display());
+    Ok(())
+}
+
+fn close_keys(next: &mut Trust, retired: &[At<String>], compromised: &[String]) -> CliResult {
+    for At { what, number } in retired {
+        let key = key_mut(next, what)?;
+        (key.to_size, key.state) = (Some(*number), KeyState::Retired);
+    }
+    for id in compromised {
+        key_mut(next, id)?.state = KeyState::Compromised;
+    }
+    Ok(())
+}
+
 /// The next issue of a trust file, with a key more.
-fn with_key(held: &Trust, key: VerifierKey, from_size: u64) -> CliResult<Trust> {
+///
+/// # Errors
+/// A key whose name is no log's origin.
+pub(super) fn with_key(held: &Trust, key: VerifierKey, from_size: u64) -> CliResult<Trust> {
     let origin = Origin::parse(key.name()).ok_or_else(|| CliError("the key's name is no log's origin".into()))?;
     let suite = key.suite();
     let mut next = Trust { epoch: held.epoch.saturating_add(1), ..held.clone() };
@@ -220,7 +260,10 @@ fn read(path: &Path) -> CliResult<Vec<u8>> {
 }
 
 /// Writes beside and renames: a crash leaves the old file or the new one, never half of it.
-fn replace(path: &Path, bytes: &[u8]) -> CliResult {
+///
+/// # Errors
+/// What the system says.
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> CliResult {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);

@@ -32,6 +32,10 @@ const RENEW: (&str, &str) = (
     "换成新签发的文件；若本未到期，请校正本机时钟",
     "replace it with a newly issued one; if it is not due yet, set this machine's clock",
 );
+const FENCE: (&str, &str) = (
+    "挂上原来的磁盘；确已丢失的，运行 wuku recover --new-log --fence-lost；新建枢纽先运行 wuku init",
+    "mount the disk it was on; if it is lost, run wuku recover --new-log --fence-lost; for a new hub run wuku init first",
+);
 const INIT: (&str, &str) = ("先运行 wuku init，或改正路径", "run wuku init first, or correct the path");
 const LOWER: (&str, &str) = ("取说明中允许的值", "use a value its comment allows");
 
@@ -125,9 +129,11 @@ impl Config {
                 let (zh, en) = (format!("没有数据目录 {shown}"), format!("there is no data folder {shown}"));
                 faults.push(fault("data.path", zh, en, INIT));
             }
-            for (field, path) in [("fence.path", &self.fence.path), ("trust.file", &self.trust.file)] {
+            for (field, path, remedy) in
+                [("fence.path", &self.fence.path, FENCE), ("trust.file", &self.trust.file, INIT)]
+            {
                 if let Err(e) = path.metadata() {
-                    faults.push(unreadable(field, path, &e, INIT));
+                    faults.push(unreadable(field, path, &e, remedy));
                 }
             }
         }

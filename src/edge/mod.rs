@@ -19,6 +19,7 @@ pub mod identity;
 pub mod intake_service;
 pub mod licence_service;
 pub mod listener;
+pub mod operator;
 pub mod page;
 pub mod receipt_service;
 pub mod stack;

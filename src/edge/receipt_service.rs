@@ -19,6 +19,7 @@ use crate::wire::proto::receipt::v1::{
     GetInclusionProofRequest, GetInclusionProofResponse, GetTrustRequest, GetTrustResponse, ListAccessesRequest,
     ListAccessesResponse, ListEntriesRequest, ListEntriesResponse, VerifyEvidenceRequest, VerifyEvidenceResponse,
 };
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -29,9 +30,12 @@ use tonic::{Request, Response, Status};
 pub struct Papers {
     /// The published checkpoint.
     pub publisher: Arc<Publisher>,
-    /// The trust file as the operator published it; `None` where none is configured.
-    pub trust_note: Option<Bytes>,
+    /// The trust file in force.
+    pub trust_note: TrustNote,
 }
+
+/// The trust file as the operator published it; `None` where there is none. Replaced while the hub runs.
+pub type TrustNote = Arc<ArcSwapOption<Bytes>>;
 
 /// The service, over a log of one suite.
 #[derive(Clone)]
@@ -59,8 +63,8 @@ impl<S: Suite> ReceiptRpc<S> {
         self.exchange.store.snapshot().await.map_err(from_store)
     }
 
-    fn trust_note(&self) -> Result<&Bytes, Failure> {
-        self.papers.trust_note.as_ref().ok_or_else(|| Failure::new(Reason::TrustFileMissing))
+    fn trust_note(&self) -> Result<Arc<Bytes>, Failure> {
+        self.papers.trust_note.load_full().ok_or_else(|| Failure::new(Reason::TrustFileMissing))
     }
 
     async fn entries(&self, called: &Called<ListEntriesRequest>) -> Result<ListEntriesResponse, Failure> {
@@ -96,7 +100,7 @@ impl<S: Suite> ReceiptRpc<S> {
             ));
         }
         // The hub's own file, from the operator's own hand.
-        let trust = Trust::open(self.trust_note()?, Root::ByHand)
+        let trust = Trust::open(&self.trust_note()?, Root::ByHand)
             .map_err(|error| Failure::new(Reason::TrustFileMissing).because(error))?;
         let now_s = Some(self.exchange.clock.now_ms() / 1_000);
         let verdict = verify(evidence, &trust, &Options { now_s, ..Options::default() });
@@ -115,8 +119,8 @@ impl<S: Suite> ReceiptService for ReceiptRpc<S> {
     async fn get_trust(&self, request: Request<GetTrustRequest>) -> Result<Response<GetTrustResponse>, Status> {
         let called = Called::of(request)?;
         self.admit(&called, Operation::GetTrust).await.map_err(|failure| called.failed(&failure))?;
-        let trust_note = self.trust_note().map_err(|failure| called.failed(&failure))?.clone();
-        Ok(Response::new(GetTrustResponse { trust_note }))
+        let trust_note = self.trust_note().map_err(|failure| called.failed(&failure))?;
+        Ok(Response::new(GetTrustResponse { trust_note: trust_note.as_ref().clone() }))
     }
 
     async fn verify_evidence(

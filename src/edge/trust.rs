@@ -22,7 +22,7 @@ use rustls::{CertificateError, RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
 use x509_cert::Certificate;
 use x509_cert::crl::CertificateList;
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 
 use crate::clock::Clock;
 use crate::config::Listen;
@@ -300,6 +300,8 @@ pub(crate) struct ReadCertificate {
     pub(crate) der: CertificateDer<'static>,
     pub(crate) subject: x509_cert::name::Name,
     pub(crate) not_after_s: u64,
+    /// Its public key, as it stands in it.
+    key: Vec<u8>,
 }
 
 /// A revocation list with what decides its use.
@@ -322,7 +324,8 @@ pub(crate) fn parse_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<ReadCe
         let parsed = Certificate::from_der(&der).map_err(|e| malformed(path, e))?;
         let tbs = parsed.tbs_certificate();
         let not_after_s = tbs.validity().not_after.to_unix_duration().as_secs();
-        found.push(ReadCertificate { subject: tbs.subject().clone(), not_after_s, der });
+        let key = tbs.subject_public_key_info().to_der().map_err(|e| malformed(path, e))?;
+        found.push(ReadCertificate { subject: tbs.subject().clone(), not_after_s, key, der });
     }
     if found.is_empty() { Err(malformed(path, "holds no certificate in PEM")) } else { Ok(found) }
 }
@@ -353,13 +356,20 @@ fn parse_crl(path: &Path, der: CertificateRevocationListDer<'static>) -> Result<
     })
 }
 
-/// Demands a list of each authority, puts the newest first (the verifier takes the first that fits) and returns the
+/// Demands a list of each authority and that no two keys go by one name (a list is found by its issuer's name alone), puts the newest first (the verifier takes the first that fits) and returns the
 /// earliest `nextUpdate`.
 pub(crate) fn cover(path: &Path, authorities: &[ReadCertificate], lists: &mut [ReadCrl]) -> Result<u64, TrustError> {
     lists.sort_by_key(|l| std::cmp::Reverse(l.this_update_s));
     for authority in authorities {
         if !lists.iter().any(|l| l.issuer == authority.subject) {
             let what = format!("no revocation list of {} is configured", authority.subject);
+            return Err(malformed(path, what));
+        }
+        if authorities.iter().any(|other| other.subject == authority.subject && other.key != authority.key) {
+            let what = format!(
+                "two authorities with different keys are named {}: a new one needs a name of its own",
+                authority.subject
+            );
             return Err(malformed(path, what));
         }
     }

@@ -60,7 +60,7 @@ mod tests {
             policy: Policy::default(),
             issuers: Issuers::default(),
             recorder: house.recorder().clone(),
-            log_keys: Vec::new(),
+            log_keys: arc_swap::ArcSwap::default(),
             clock: house::clock(),
         };
         (house, exchange)

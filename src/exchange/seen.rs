@@ -10,6 +10,7 @@ use crate::log::checkpoint::SignedCheckpoint;
 use crate::policy::Caller;
 use crate::receipt::head;
 use crate::receipt::sequencer::{Draft, Unit};
+use crate::receipt::trust::KeyState;
 use crate::store::space::For;
 use crate::wire::proto::exchange::v1::{Truth, payload::Answer};
 use crate::wire::proto::receipt::v1::{PublicEvent, Tick, public_event::Event};
@@ -46,22 +47,25 @@ impl Exchange {
         Ok(view)
     }
 
-    async fn tick(&self) -> Result<(), Failure> {
+    pub(super) async fn tick(&self) -> Result<u64, Failure> {
         let event = PublicEvent { format: 1, hub: self.hub.clone(), event: Some(Event::Tick(Tick::default())) };
         let drafts = vec![Draft::Public(event.encode_to_vec().into())];
         let unit = Unit { occasion: For::Question, drafts, ..Unit::default() };
-        self.recorder.ledger().record(unit).await?;
-        Ok(())
+        Ok(self.recorder.ledger().record(unit).await?.first_index)
     }
 
     /// A checkpoint with our signature that is no prefix of our log convicts us: recording stops, and the note is in the log file.
     async fn hold_against(&self, view: &View, seen: &[u8]) -> Result<(), Failure> {
         let unknown = |why: String| Failure::new(Reason::CheckpointUnknown).because(why);
         let signed = SignedCheckpoint::parse(seen).map_err(|e| unknown(e.to_string()))?;
-        let ours = self.log_keys.iter().any(|key| {
-            key.made(&signed.line) && key.verify(signed.checkpoint.to_text().as_bytes(), &signed.line.signature)
-        });
         let checkpoint = &signed.checkpoint;
+        // A key that was retired or lost signs nothing that could convict us any more beyond its sizes.
+        let ours = self.log_keys.load().iter().any(|trusted| {
+            trusted.state != KeyState::Compromised
+                && trusted.covers(checkpoint.size)
+                && trusted.key.made(&signed.line)
+                && trusted.key.verify(checkpoint.to_text().as_bytes(), &signed.line.signature)
+        });
         if !ours {
             return Err(unknown("not signed by a key of this log".into()));
         }

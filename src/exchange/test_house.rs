@@ -1,7 +1,7 @@
 //! A whole hub in memory, for tests of what stands on the exchange: real vault, sequencer, fence and certificates, no network.
 //!
 //! [`Ground`] is what survives a kill (store, keys, certificates, clock); [`Ground::start`] puts a running hub on it.
-use super::{Exchange, Order, Request, verifier_keys};
+use super::{Exchange, Order, Request, known_keys};
 use crate::cli::dev_certs::{Authority, DevCerts, DevDepartment};
 use crate::clock::Clock;
 use crate::library::codes::Uscc;
@@ -21,6 +21,7 @@ use crate::wire::order::{Repeatable, ordered};
 use crate::wire::proto::catalogue::v1 as c;
 use crate::wire::proto::library::v1::DepartmentSignature;
 use crate::wire::proto::receipt::v1::{Kind, Outcome};
+use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivatePkcs8KeyDer};
 use std::num::NonZeroU64;
@@ -141,10 +142,11 @@ impl Ground {
         let fence = Fence::create(&self.folder.path().join(format!("fence-{start}"))).unwrap();
         let origin = HubName::parse(HUB).unwrap().log(NonZeroU64::MIN);
         let key = LogKey::from_seed(&origin.to_string(), SuiteName::Ed25519, &[7; 32]).unwrap();
-        let log_keys = verifier_keys(&key);
+        let log_keys = ArcSwap::from_pointee(known_keys(key.verifier(), None));
         let mortal = Arc::new(Mortal::new(self.store.clone()));
         let commits = Arc::new(FaultyStore::new(mortal.clone()));
         let fence = FenceThread::start(fence, clock.clone()).unwrap();
+        let key = Arc::new(ArcSwap::from_pointee(key));
         let parts = Parts { store: commits.clone(), key, fence, clock: clock.clone(), metrics: Metrics::new() };
         let ledger = sequencer::start::<Ed25519>(parts, origin).await.unwrap();
         let exchange = Arc::new(Exchange {

@@ -15,12 +15,13 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::statement_entry;
 use crate::log::merkle::leaf_hash;
 use crate::log::tiles::RightEdge;
-use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite};
+use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite, VerifierKey};
 use crate::store::fence::{BEHIND_MS_MAX, FenceHandle, FenceThread, Head as FenceHead};
 use crate::store::key_space::Prefix;
 use crate::store::space::{For, Space};
 use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, key_space};
 use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::{HashSet, VecDeque};
@@ -131,7 +132,11 @@ pub struct Ledger {
     space: Space,
     clock: Clock,
     fence: FenceHandle,
+    key: SigningKey,
 }
+
+/// The key that signs, changed between two batches ([`Ledger::sign_with`]).
+pub type SigningKey = Arc<ArcSwap<LogKey>>;
 
 impl Ledger {
     /// The same ledger, taking nothing that this space has no room for.
@@ -203,6 +208,26 @@ impl Ledger {
         clock_fault(&self.clock, self.latest.borrow().head.time_s).or_else(fence)
     }
 
+    /// The key that signs at present.
+    #[must_use]
+    pub fn verifier(&self) -> VerifierKey {
+        self.key.load().verifier().clone()
+    }
+
+    /// Signs with another key of the same log from the next batch on. What waits for the batch under way is signed with the old
+    /// one; both must be trusted meanwhile. A crash forgets this: the next start reads the key file.
+    ///
+    /// # Errors
+    /// [`Reason::Internal`] for the key of another log; nothing changed.
+    pub fn sign_with(&self, key: LogKey) -> Result<(), Failure> {
+        let (old, new) = (self.verifier(), key.verifier());
+        if (old.name(), old.suite()) != (new.name(), new.suite()) {
+            return Err(Failure::new(Reason::Internal).because("the key of another log"));
+        }
+        self.key.store(Arc::new(key));
+        Ok(())
+    }
+
     /// Becomes `Some(reason)` once recording has stopped for good.
     #[must_use]
     pub fn stopped(&self) -> watch::Receiver<Option<String>> {
@@ -215,7 +240,7 @@ pub struct Parts {
     /// Where everything is kept.
     pub store: Arc<dyn Store>,
     /// The log's signing key; its name is the origin.
-    pub key: LogKey,
+    pub key: SigningKey,
     /// The second place the head is kept.
     pub fence: FenceThread,
     /// The only clock.
@@ -242,12 +267,13 @@ struct Sequencer<S: Suite> {
 /// Whatever the store refuses; a head that does not fit the stored leaves.
 pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Failure> {
     let stored = super::head::load::<S>(parts.store.as_ref(), &origin).await?;
-    let checkpoint = sign::<S>(&parts.key, &origin, &stored.frontier)?;
+    let checkpoint = sign::<S>(&parts.key.load(), &origin, &stored.frontier)?;
     let head = Head::of(&origin, &stored.frontier, stored.time_s);
     let (latest_tx, latest) = watch::channel(Latest { head, checkpoint });
     let (units, mut incoming) = mpsc::channel(WAITING_MAX);
     let (clock, fence) = (parts.clock.clone(), parts.fence.handle());
     let stop = Arc::new(watch::channel(None).0);
+    let key = parts.key.clone();
     let mut sequencer = Sequencer {
         parts,
         origin,
@@ -268,7 +294,7 @@ pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Fai
             }
         }
     });
-    Ok(Ledger { units, latest, stop, space: Space::boundless(), clock, fence })
+    Ok(Ledger { units, latest, stop, space: Space::boundless(), clock, fence, key })
 }
 
 fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Result<Bytes, Failure> {
@@ -362,7 +388,7 @@ impl<S: Suite> Sequencer<S> {
             version => Check::Version(key_space::head(), version),
         });
         // The signature is made before the commit and stays inside until it says Ok.
-        let checkpoint = sign::<S>(&self.parts.key, &self.origin, appended.frontier())?;
+        let checkpoint = sign::<S>(&self.parts.key.load(), &self.origin, appended.frontier())?;
         let begun = tokio::time::Instant::now();
         self.commit(building.batch).await?;
         self.parts.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());

@@ -14,6 +14,7 @@ use crate::log::{Ed25519, LogKey, Origin, Suite, SuiteName};
 use crate::store::Store;
 use crate::store::fence::{Fence, FenceError, FenceThread, Head as FenceHead};
 use crate::telemetry::Metrics;
+use arc_swap::ArcSwap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -206,7 +207,7 @@ async fn open<S: Suite>(
     if let Some(head) = stored {
         fence.offer(head); // durable, so the fence may catch up before the first answer
     }
-    let parts = Parts { store, key, fence, clock, metrics };
+    let parts = Parts { store, key: Arc::new(ArcSwap::from_pointee(key)), fence, clock, metrics };
     sequencer::start::<S>(parts, origin).await.map_err(StartFault::LogDamaged)
 }
 

@@ -7,10 +7,12 @@ mod contract; // what every engine promises
 mod kek; // the key that wraps the others
 mod limited; // the wrapper that makes engines alike
 
+pub mod backup; // a copy that says what it holds
 pub mod faulty; // fails when told to, for tests
 pub mod fence; // how far the log had come, on another path
 pub mod key_space; // every key prefix, its bytes never changed
 pub mod memory; // for tests
+pub mod rewrap; // another key-encryption key
 pub mod rocks; // on one machine
 pub mod space; // who may still write when the disk gets full
 pub mod vault; // no plain value on disk, no plain identity number in a key

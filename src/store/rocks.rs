@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
     SliceTransform, SnapshotWithThreadMode, WriteBatch, WriteOptions,
@@ -126,6 +127,20 @@ impl Rocks {
             Some(found) if found > FORMAT_VERSION => Err(RocksError::TooNew { path: path.into(), found }),
             _ => Err(RocksError::Damaged { path: path.into(), reason: "its format version is not a number".into() }),
         }
+    }
+
+    /// Copies the store as it stands at one moment into a folder that is not there yet, while it is read and written on. Files that
+    /// never change again are linked where the disk is the same one, and copied where not. Blocks; durable on Ok. A crash leaves a
+    /// folder to be removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] with what the engine or the disk says, or because a write has failed before.
+    pub fn copy_to(&self, folder: &Path) -> Result<(), StoreError> {
+        if let Some(reason) = self.shared.broken.get() {
+            return Err(StoreError::Unavailable(reason.clone()));
+        }
+        let copy = Checkpoint::new(&self.shared.db).and_then(|checkpoint| checkpoint.create_checkpoint(folder));
+        copy.map_err(read_failed)
     }
 
     fn limited(db: DB, settings: &RocksSettings, clock: Clock) -> Limited<Self> {

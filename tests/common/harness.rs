@@ -50,6 +50,45 @@ impl Hub {
     /// Makes a hub and starts it; `tune` changes its configuration before.
     pub fn make(systems: &[(&str, &str)], issuers: &[DevDepartment], tune: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let (certs, config) = Self::configure(&folder, systems, issuers, tune);
+        Self::init(&folder);
+        Self::started(folder, certs, config)
+    }
+
+    /// Starts a hub whose data, fence, keys and trust file are in the folder already, with certificates of its own.
+    pub fn adopt(
+        folder: TempDir,
+        systems: &[(&str, &str)],
+        issuers: &[DevDepartment],
+        tune: impl FnOnce(&mut Config),
+    ) -> Self {
+        let (certs, config) = Self::configure(&folder, systems, issuers, tune);
+        Self::started(folder, certs, config)
+    }
+
+    fn started(folder: TempDir, certs: DevCerts, config: Config) -> Self {
+        let trust = Trust::open(&std::fs::read(folder.path().join("trust.note")).unwrap(), Root::ByHand).unwrap();
+        let trust = Arc::new(trust);
+        let mut hub = Self {
+            folder,
+            certs,
+            config,
+            trust,
+            proofs: Proofs::default(),
+            environment: Vec::new(),
+            server: None,
+            ended: false,
+        };
+        hub.start();
+        hub
+    }
+
+    fn configure(
+        folder: &TempDir,
+        systems: &[(&str, &str)],
+        issuers: &[DevDepartment],
+        tune: impl FnOnce(&mut Config),
+    ) -> (DevCerts, Config) {
         let at = |name: &str| folder.path().join(name);
         let certs = DevCerts::make(&at("certs"), HUB, systems, issuers, &Clock::system()).unwrap();
         let mut config = Config::parse(&format!("[hub]\nname = \"{HUB}\"")).unwrap();
@@ -71,6 +110,11 @@ impl Hub {
         config.logging.format = LogFormat::Json;
         tune(&mut config);
         std::fs::write(at("wuku.toml"), toml::to_string(&config).unwrap()).unwrap();
+        (certs, config)
+    }
+
+    fn init(folder: &TempDir) {
+        let at = |name: &str| folder.path().join(name);
         let first = crate::world::AUTHORITY;
         let uscc = first.uscc();
         let root_key = at("root.key");
@@ -88,20 +132,6 @@ impl Hub {
             .output()
             .unwrap();
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
-        let trust = Trust::open(&std::fs::read(at("trust.note")).unwrap(), Root::ByHand).unwrap();
-        let trust = Arc::new(trust);
-        let mut hub = Self {
-            folder,
-            certs,
-            config,
-            trust,
-            proofs: Proofs::default(),
-            environment: Vec::new(),
-            server: None,
-            ended: false,
-        };
-        hub.start();
-        hub
     }
 
     /// A path in the hub's folder.
@@ -204,6 +234,19 @@ impl Hub {
         let asked = Command::new("sh").args(["-c", &format!("kill -TERM {}", server.child.id())]).status().unwrap();
         assert!(asked.success());
         server.wait().await
+    }
+
+    /// Sends the running hub a signal, as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.server.as_ref().unwrap().child.id();
+        assert!(Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap().success());
+    }
+
+    /// Runs a command of the hub's own binary on its configuration.
+    pub fn command(&self, words: &[&str]) -> std::process::Output {
+        let config = self.path("wuku.toml");
+        let config = ["--config", config.to_str().unwrap()];
+        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).output().unwrap()
     }
 
     /// Waits until the hub has ended by itself.

@@ -18,6 +18,10 @@ mod harness; // certificates, configuration, the process
 #[path = "../common/world.rs"]
 mod world; // who there is, what they may, one licence type
 
+mod desk; // clerks who go on whatever is done to the hub
 mod figure; // what was measured, against its target
 
+mod backup; // a copy under load, restored elsewhere
 mod kills; // kill -9 under load, and an oracle that looks
+mod rotation; // every key and certificate changes under load
+mod upgrade; // a folder kept from an earlier build
