@@ -3,14 +3,14 @@
 //! What a crash leaves: everything up to the last chunk that was made durable, and a state that says so. The next pass begins
 //! at the row after it; nothing takes effect twice, because the state's version is a condition of every chunk.
 use super::desk::Tell;
-use super::examine::{Standing, settle};
 use super::join::Join;
 use super::manifest::resource_of;
 use super::pipeline::{Pipeline, Stopped};
 use super::quarantine::{self, Numbers};
+use super::settle::Row;
 use super::state::{Import, Stored};
 use super::step::{Chunk, Kind, Planned, Step};
-use super::validate::{self, Candidate, Checked, Plan, Refused};
+use super::validate::{self, Plan, Refused};
 use crate::exchange::{Exchange, Order, Request};
 use crate::failure::{Failure, Reason};
 use crate::library::transition::Ordered;
@@ -23,7 +23,9 @@ use crate::wire::order::{self, Repeatable};
 use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
 use crate::wire::proto::receipt::v1::{Kind as StatementKind, Outcome};
 use bytes::Bytes;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::task::JoinHandle;
 
 /// Applies a checked import to its end; gives what the log took last.
 pub(super) async fn apply(exchange: &Arc<Exchange>, import: &mut Import, tell: &Tell) -> Result<Recorded, Failure> {
@@ -33,6 +35,14 @@ pub(super) async fn apply(exchange: &Arc<Exchange>, import: &mut Import, tell: &
     drop(view);
     let mut pipeline = Pipeline::start(exchange, import, &plan, import.stored.rows_done);
     let mut pass = Pass::new(exchange, plan.clone(), import, tell);
+    let ended = through(&mut pass, &mut pipeline).await;
+    // Whatever stopped it: nothing of this pass is still on its way when the next one reads the state.
+    let last = pass.settle(0).await;
+    ended?;
+    last?.ok_or_else(|| Failure::new(Reason::Internal).because("an import without a last chunk"))
+}
+
+async fn through(pass: &mut Pass<'_>, pipeline: &mut Pipeline) -> Result<(), Failure> {
     let mut refused = Numbers::new();
     loop {
         match pipeline.next().await {
@@ -85,10 +95,14 @@ fn request(import: &Import, chunk: u64) -> (String, Vec<u8>) {
     (id, message)
 }
 
+/// Chunks handed to the log and not yet known to be durable: while one is committed the next is decided.
+const CHUNKS_AHEAD: usize = 2;
+
 /// An applying pass under way, with the chunk being filled.
 struct Pass<'a> {
     exchange: &'a Arc<Exchange>,
     plan: Arc<Plan>,
+    /// As it is once every chunk under way is in effect.
     import: &'a mut Import,
     tell: &'a Tell,
     rows: Vec<Planned>,
@@ -97,30 +111,28 @@ struct Pass<'a> {
     mutations: usize,
     /// The state once what is gathered is in effect.
     after: Stored,
+    under_way: VecDeque<JoinHandle<Result<Recorded, Failure>>>,
 }
 
 impl<'a> Pass<'a> {
     fn new(exchange: &'a Arc<Exchange>, plan: Arc<Plan>, import: &'a mut Import, tell: &'a Tell) -> Self {
         let after = import.stored.clone();
-        Self { exchange, plan, import, tell, rows: Vec::new(), aside: Vec::new(), bytes: 0, mutations: 0, after }
+        let (rows, aside, under_way) = (Vec::new(), Vec::new(), VecDeque::new());
+        Self { exchange, plan, import, tell, rows, aside, bytes: 0, mutations: 0, after, under_way }
     }
 
-    /// Takes the rows of a batch that were not refused when the file was checked.
-    async fn take(&mut self, batch: Vec<Checked>, refused: &mut Numbers) -> Result<(), Failure> {
-        let view = self.exchange.view().await?;
-        // A key stands once among the rows taken, so no chunk of ours outdates what is read here for the whole batch.
-        let batch = settle(&view, self.plan.library, batch).await?;
-        drop(view);
+    /// Takes the rows of a batch that were not refused when the file was checked. A key stands once among the rows taken, so no chunk
+    /// of ours outdates what a row was decided on.
+    async fn take(&mut self, batch: Vec<Row>, refused: &mut Numbers) -> Result<(), Failure> {
         for (number, outcome) in batch {
             if refused.holds(self.exchange, self.import, number).await? {
                 self.after.rows_done = number;
                 continue;
             }
-            match outcome {
+            match outcome.map(|settled| settled.planned) {
                 Err(unfit) => self.set_aside(number, unfit).await?,
-                Ok((_, Standing::Same)) => self.after.rows_unchanged = self.after.rows_unchanged.saturating_add(1),
-                Ok((candidate, Standing::Next { previous, .. })) => {
-                    let planned = plan(candidate, previous);
+                Ok(None) => self.after.rows_unchanged = self.after.rows_unchanged.saturating_add(1),
+                Ok(Some(planned)) => {
                     self.make_room(planned.mutations(), planned.bytes()).await?;
                     self.put(planned);
                     self.after.rows_applied = self.after.rows_applied.saturating_add(1);
@@ -145,6 +157,8 @@ impl<'a> Pass<'a> {
     /// Removes what the resource holds and the snapshot does not have, in the order of keys. Links of what is removed go with it:
     /// begun again after a crash, this finds only the rest.
     async fn remove_missing(&mut self) -> Result<(), Failure> {
+        // What the file brought is to be seen among what is held.
+        self.settle(0).await?;
         let (exchange, read) = (self.exchange.clone(), self.import.clone());
         let library = self.plan.library;
         let mut join = Join::open(&exchange, &read, &read.stored.runs, library, true).await?;
@@ -164,8 +178,7 @@ impl<'a> Pass<'a> {
                 continue; // no longer this resource's to remove
             }
             let row = self.plan.removed(&newest.row, view.today());
-            let (index_key, previous) = (joined.key, newest.version);
-            let planned = Planned { index_key, row, previous, holders: Vec::new(), cells: Vec::new(), signer: None };
+            let planned = Planned::of(&self.plan, joined.key, row, newest.version, &[], &[], None)?;
             self.make_room(planned.mutations(), planned.bytes()).await?;
             self.put(planned);
             self.after.rows_removed = self.after.rows_removed.saturating_add(1);
@@ -185,43 +198,76 @@ impl<'a> Pass<'a> {
         let full = self.rows.len() >= IMPORT_CHUNK_ROWS_MAX
             || self.bytes.saturating_add(bytes) > IMPORT_CHUNK_BYTES_MAX
             || self.mutations.saturating_add(mutations) > IMPORT_CHUNK_MUTATIONS_MAX;
-        if full && self.mutations > 0 { self.flush(false).await.map(|_| ()) } else { Ok(()) }
+        if full && self.mutations > 0 { self.flush(false).await } else { Ok(()) }
     }
 
-    /// Makes the chunk a change. From here a crash loses the acknowledgement, not the chunk: the state says that it is in.
-    async fn flush(&mut self, last: bool) -> Result<Recorded, Failure> {
+    /// Hands the chunk to the log, to be a change of its own, after at most [`CHUNKS_AHEAD`] others. Each is conditioned on the state the
+    /// one before it leaves, so where one is not taken none after it is. From here a crash loses the acknowledgement, not the chunk: the
+    /// state says that it is in.
+    async fn flush(&mut self, last: bool) -> Result<(), Failure> {
+        self.settle(CHUNKS_AHEAD.saturating_sub(1)).await?;
         let mut rows = std::mem::take(&mut self.rows);
         rows.sort_unstable_by_key(|planned| planned.index_key);
         let aside = std::mem::take(&mut self.aside);
         (self.bytes, self.mutations) = (0, 0);
-        let number = self.import.stored.next_chunk;
-        self.after.next_chunk = number.saturating_add(1);
+        self.after.next_chunk = self.import.stored.next_chunk.saturating_add(1);
         if last {
             self.after.set_phase(ImportPhase::Done);
         }
-        let caller = self.import.caller()?;
-        // A refusal here would be recorded under the chunk's request id and stand in its way for a day.
-        let _permit = self.exchange.admit(&self.exchange.view().await?, &caller, Operation::Import).await?;
-        let (id, message) = request(self.import, number);
-        let ordered = ordered(&self.import.stored, &id)?;
-        let chunk = Chunk {
-            import: self.import,
-            plan: &self.plan,
-            rows: &rows,
-            aside: &aside,
-            after: &self.after,
-            issuers: self.exchange.issuers.load_full(),
+        let sent = Sent {
+            exchange: self.exchange.clone(),
+            plan: self.plan.clone(),
+            import: self.import.clone(),
+            rows,
+            aside,
+            after: self.after.clone(),
         };
-        let step = Step(Kind::Chunk(chunk));
+        self.under_way.push_back(tokio::spawn(sent.record()));
+        self.import.version = self.import.version.saturating_add(1);
+        self.import.stored = self.after.clone();
+        Ok(())
+    }
+
+    /// Waits until at most so many chunks are under way; gives what the log took last. Where one was not taken, waits for all.
+    async fn settle(&mut self, left: usize) -> Result<Option<Recorded>, Failure> {
+        let (mut recorded, mut failed) = (None, None);
+        while self.under_way.len() > if failed.is_some() { 0 } else { left } {
+            let Some(chunk) = self.under_way.pop_front() else { break };
+            match chunk.await.map_err(|e| Failure::new(Reason::Internal).because(e)).flatten() {
+                Ok(taken) => recorded = Some(taken),
+                Err(failure) => failed = failed.or(Some(failure)),
+            }
+        }
+        failed.map_or(Ok(recorded), Err)
+    }
+}
+
+/// A chunk on its way to the log.
+struct Sent {
+    exchange: Arc<Exchange>,
+    plan: Arc<Plan>,
+    import: Import,
+    rows: Vec<Planned>,
+    aside: Vec<(Key, Bytes)>,
+    after: Stored,
+}
+
+impl Sent {
+    async fn record(self) -> Result<Recorded, Failure> {
+        let Self { exchange, plan, import, rows, aside, after } = &self;
+        let caller = import.caller()?;
+        // A refusal here would be recorded under the chunk's request id and stand in its way for a day.
+        let _permit = exchange.admit(&exchange.view().await?, &caller, Operation::Import).await?;
+        let (id, message) = request(import, import.stored.next_chunk);
+        let ordered = ordered(&import.stored, &id)?;
+        let issuers = exchange.issuers.load_full();
+        let step = Step(Kind::Chunk(Chunk { import, plan, rows, aside, after, issuers }));
         let request = Request { id: &id, message: &message };
-        let recorded =
-            self.exchange.change(&caller, Operation::Import, Order::Import(&step), &ordered, request).await?;
+        let recorded = exchange.change(&caller, Operation::Import, Order::Import(&step), &ordered, request).await?;
         if recorded.single()?.outcome() != Outcome::Done {
             return Err(Failure::new(Reason::RoleNotAllowed).because("the system was shut out during its import"));
         }
         self.count();
-        self.import.version = self.import.version.saturating_add(1);
-        self.import.stored = self.after.clone();
         Ok(recorded)
     }
 
@@ -238,10 +284,4 @@ impl<'a> Pass<'a> {
             rows.get_or_create(&ResultLabels { result }).inc_by(after.saturating_sub(before));
         }
     }
-}
-
-/// The next version of a candidate's record.
-fn plan(candidate: Candidate, previous: u64) -> Planned {
-    let Candidate { index_key, row, holders, cells, signer } = candidate;
-    Planned { index_key, row, previous, holders, cells, signer }
 }

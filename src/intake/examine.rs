@@ -3,23 +3,20 @@
 //! What a crash leaves: quarantine rows and runs of a pass that did not end. The next pass removes them and begins again.
 use super::desk::Tell;
 use super::join::Join;
-use super::licences;
 use super::manifest::resource_of;
 use super::parse::{FileFault, fault};
 use super::pipeline::{Pipeline, Stopped};
 use super::quarantine;
 use super::runs::{Class, Entry, Writer};
+use super::settle::{Row, Standing};
 use super::stage;
 use super::state::{Import, Stored};
-use super::validate::{self, Candidate, Checked, Plan, Refused};
+use super::validate::{self, Plan, Refused};
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Reason};
-use crate::library::licence::same_content;
-use crate::library::record::{Opened, View, from_store};
 use crate::library::schema::Library;
 use crate::receipt::sequencer::Unit;
-use crate::store::Key;
-use crate::store::key_space::{self, IndexKey};
+use crate::store::{Key, key_space};
 use crate::wire::proto::intake::v1::{ImportPhase, ImportScope};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -48,7 +45,7 @@ pub(super) async fn examine(exchange: &Arc<Exchange>, import: &mut Import, tell:
     let mut pipeline = Pipeline::start(exchange, import, &plan, 0);
     loop {
         match pipeline.next().await {
-            Ok(Some(batch)) => pass.take(&plan, batch).await?,
+            Ok(Some(batch)) => pass.take(batch).await?,
             Ok(None) => break,
             Err(Stopped::Hub(failure)) => return Err(failure),
             Err(Stopped::File(why)) => {
@@ -103,22 +100,18 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Sorts a batch into records to come and rows set aside.
-    async fn take(&mut self, plan: &Plan, batch: Vec<Checked>) -> Result<(), Failure> {
-        let view = self.exchange.view().await?;
-        let batch = settle(&view, plan.library, batch).await?;
-        drop(view);
+    async fn take(&mut self, batch: Vec<Row>) -> Result<(), Failure> {
         for (number, outcome) in batch {
             self.found.rows_checked = self.found.rows_checked.saturating_add(1);
-            let outcome = outcome.map(|(candidate, standing)| {
-                let class = match standing {
-                    Standing::Same => Class::Same,
-                    Standing::Next { changed: false, .. } => Class::New,
-                    Standing::Next { changed: true, .. } => Class::Changed,
-                };
-                (candidate.index_key, class)
-            });
             let entry = match outcome {
-                Ok((key, class)) => Some(Entry { key, row: number, class }),
+                Ok(settled) => {
+                    let class = match settled.standing {
+                        Standing::Same => Class::Same,
+                        Standing::Next { changed: false, .. } => Class::New,
+                        Standing::Next { changed: true, .. } => Class::Changed,
+                    };
+                    Some(Entry { key: settled.index_key, row: number, class })
+                }
                 Err(refused) => {
                     let entry = refused.index_key.map(|key| Entry { key, row: number, class: Class::Refused });
                     self.set_aside(number, refused).await?;
@@ -193,93 +186,6 @@ impl Pass<'_> {
 struct Aside {
     puts: Vec<(Key, Bytes)>,
     bytes: usize,
-}
-
-/// What a candidate means for the record that is held.
-pub(super) enum Standing {
-    /// Nothing new.
-    Same,
-    /// The version after `previous`.
-    Next { previous: u64, changed: bool },
-}
-
-/// Rows of a batch, by number, each with what it means for what is held.
-pub(super) type Settled = Vec<(u64, Result<(Candidate, Standing), Refused>)>;
-
-/// Holds a batch against what stands now: its records, and the keys its licences were signed with.
-pub(super) async fn settle(view: &View, library: Library, batch: Vec<Checked>) -> Result<Settled, Failure> {
-    let distrusted = licences::distrusted(view, &batch).await?;
-    let newest = newest_of(view, library, &batch).await?;
-    let mut settled = Vec::with_capacity(batch.len());
-    for (Checked { number, outcome }, newest) in batch.into_iter().zip(newest) {
-        let outcome = match outcome {
-            Err(refused) => Err(refused),
-            Ok(candidate) => match candidate.signer.as_ref().and_then(|signer| distrusted.get(signer.fingerprint())) {
-                Some(failure) => Err(licences::refused(&candidate, failure.clone())),
-                None => standing(library, &candidate, newest.as_ref())?.map(|standing| (candidate, standing)),
-            },
-        };
-        settled.push((number, outcome));
-    }
-    Ok(settled)
-}
-
-/// Compares a candidate with the version held: the newest; of a licence the first, which is what its authority issued.
-fn standing(
-    library: Library,
-    candidate: &Candidate,
-    held: Option<&Opened>,
-) -> Result<Result<Standing, Refused>, Failure> {
-    let row = &candidate.row;
-    let Some(opened) = held else { return Ok(Ok(Standing::Next { previous: 0, changed: false })) };
-    let held = &opened.row;
-    if library == Library::Licence {
-        // What became of it since is not a file's to say.
-        let same = held.resource == row.resource && same_content(row, held)?;
-        let exists = || licences::refused(candidate, Failure::new(Reason::AlreadyExists));
-        return Ok(if same { Ok(Standing::Same) } else { Err(exists()) });
-    }
-    if held.removed {
-        return Ok(Ok(Standing::Next { previous: opened.version, changed: false }));
-    }
-    if held.resource != row.resource {
-        return Ok(Err(foreign(candidate)));
-    }
-    // Where it came from differs with each import and is no change.
-    if held.valid_from == row.valid_from && held.quality_flags == row.quality_flags && held.body == row.body {
-        return Ok(Ok(Standing::Same));
-    }
-    Ok(Ok(Standing::Next { previous: opened.version, changed: true }))
-}
-
-/// The versions held of the records that a batch is about, as [`standing`] compares them; `None` for refused rows as well.
-async fn newest_of(view: &View, library: Library, batch: &[Checked]) -> Result<Vec<Option<Opened>>, Failure> {
-    let keys: Vec<Option<IndexKey>> = batch.iter().map(|row| row.outcome.as_ref().ok().map(|c| c.index_key)).collect();
-    // Version 1 is there if any is: one read for the whole batch says which records are new.
-    let first: Vec<Key> = keys.iter().flatten().map(|key| key_space::record_row(library.number(), key, 1)).collect();
-    let known = view.snapshot().multi_get(&first).await.map_err(from_store)?;
-    let mut known = first.iter().zip(known);
-    let mut newest = Vec::with_capacity(batch.len());
-    for key in keys {
-        let first = if key.is_some() { known.next() } else { None };
-        let held = match (key, first) {
-            (Some(_), Some((place, Some(row)))) if library == Library::Licence => {
-                Some(view.open(library, place, &row.body)?)
-            }
-            (Some(key), Some((_, Some(_)))) => view.newest(library, &key).await?,
-            _ => None,
-        };
-        newest.push(held);
-    }
-    Ok(newest)
-}
-
-/// A row about a record that another resource holds.
-fn foreign(candidate: &Candidate) -> Refused {
-    let zh = "该记录由另一资源的数源部门维护（一数一源）";
-    let faults = vec![fault("", "OTHER_SOURCE", zh, "another resource is the lead source of this record")];
-    let raw = vec![(candidate.row.code_type.clone(), candidate.row.code.clone())];
-    Refused { index_key: Some(candidate.index_key), faults, raw }
 }
 
 fn key_twice(first: u64) -> Refused {

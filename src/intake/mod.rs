@@ -15,6 +15,7 @@ mod parse; // bytes into rows
 mod pipeline; // parts → rows → checked rows, beside the async tasks
 mod quarantine; // rows that were not taken, and why
 mod runs; // the file's keys, sorted without holding them all
+mod settle; // judged rows against what stands, sealed
 mod stage; // bytes that survive a crash before anything is done with them
 mod state; // how far an import is
 mod step; // what one change of an import writes

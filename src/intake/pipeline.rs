@@ -1,9 +1,11 @@
-//! Parts → rows → checked rows, a few batches at a time: one task reads and opens parts, one thread cuts rows, every core judges
-//! them, and whoever asks for [`Pipeline::next`] gets them in the order of the file and does the rest. Dropping it ends all.
+//! Parts → rows → judged rows, a few batches at a time: one task reads and opens parts, one thread cuts rows, every core judges them
+//! and holds them against what stands, and whoever asks for [`Pipeline::next`] gets them in the order of the file. Dropping it ends
+//! all.
 use super::parse::{FileFault, Names, Rows};
+use super::settle::{Row, settle};
 use super::stage;
 use super::state::Import;
-use super::validate::{Checked, Plan};
+use super::validate::Plan;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Reason};
 use bytes::Bytes;
@@ -15,9 +17,9 @@ use tokio::task::JoinHandle;
 /// Batches being judged, or judged and waiting to be taken.
 const BATCHES_AHEAD: usize = 6;
 
-/// The checked rows of a staged file.
+/// The judged rows of a staged file.
 pub(super) struct Pipeline {
-    batches: mpsc::Receiver<JoinHandle<Vec<Checked>>>,
+    batches: mpsc::Receiver<JoinHandle<Result<Vec<Row>, Failure>>>,
     feeder: Option<JoinHandle<Result<(), Failure>>>,
     reader: Option<JoinHandle<Result<(), FileFault>>>,
 }
@@ -45,15 +47,16 @@ impl Pipeline {
         let feeder = tokio::spawn(async move { stage::feed(&hub, &staged, parts_in).await });
         let plan = plan.clone();
         let runtime = Handle::current();
-        let reader = tokio::task::spawn_blocking(move || read(parts, &plan, skip, &runtime, &batches_in));
+        let hub = exchange.clone();
+        let reader = tokio::task::spawn_blocking(move || read(parts, &hub, &plan, skip, &runtime, &batches_in));
         Self { batches, feeder: Some(feeder), reader: Some(reader) }
     }
 
     /// The next rows; `None` at the end of the file.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Checked>>, Stopped> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, Stopped> {
         let ended = |e: tokio::task::JoinError| Failure::new(Reason::Internal).because(format!("reading a file: {e}"));
         if let Some(batch) = self.batches.recv().await {
-            return Ok(Some(batch.await.map_err(ended)?));
+            return Ok(Some(batch.await.map_err(ended)??));
         }
         // A feeder that failed looks like the end of the file to the reader: its word counts first.
         if let Some(feeder) = self.feeder.take() {
@@ -68,16 +71,20 @@ impl Pipeline {
 
 fn read(
     parts: mpsc::Receiver<Bytes>,
+    exchange: &Arc<Exchange>,
     plan: &Arc<Plan>,
     skip: u64,
     runtime: &Handle,
-    out: &mpsc::Sender<JoinHandle<Vec<Checked>>>,
+    out: &mpsc::Sender<JoinHandle<Result<Vec<Row>, Failure>>>,
 ) -> Result<(), FileFault> {
     let names = Names::new(plan.library, &plan.extensions);
     let mut rows = Rows::open(parts, plan.manifest.file_format(), names)?;
     while let Some(batch) = rows.next(skip)? {
-        let plan = plan.clone();
-        let judged = runtime.spawn_blocking(move || plan.check_all(&batch));
+        let (exchange, plan, here) = (exchange.clone(), plan.clone(), runtime.clone());
+        let judged = runtime.spawn_blocking(move || {
+            let checked = plan.check_all(&batch);
+            here.block_on(settle(&exchange, &plan, checked))
+        });
         if out.blocking_send(judged).is_err() {
             return Ok(()); // nobody wants more
         }

@@ -11,7 +11,7 @@ use crate::failure::{Failure, Reason};
 use crate::library::catalogue::put_row;
 use crate::library::day;
 use crate::library::licence::{Certified, IssuerTrust, trusted};
-use crate::library::record::{LinkKind, Row, View};
+use crate::library::record::{LinkKind, Row, View, Write, write};
 use crate::library::schema::Library;
 use crate::library::transition::{Ordered, Transition};
 use crate::log::merkle::leaf_hash;
@@ -54,30 +54,59 @@ pub(super) struct Chunk<'a> {
     pub(super) issuers: Arc<IssuerTrust>,
 }
 
-/// The next version of a record, decided on the version before it.
+/// The next version of a record, decided on the version before it, sealed.
 #[derive(Debug)]
 pub(super) struct Planned {
     pub(super) index_key: IndexKey,
-    pub(super) row: Row,
-    /// The newest version when it was compared; 0 for none.
-    pub(super) previous: u64,
-    /// Credit records and licences: where links from their holders begin.
-    pub(super) holders: Vec<IndexKey>,
-    /// Features: the cells of the index of places.
-    pub(super) cells: Vec<u64>,
+    write: Write,
+    /// Links that end with it.
+    deletes: Vec<Key>,
     /// Licences: whose certificate it was signed with.
-    pub(super) signer: Option<Arc<Certified>>,
+    signer: Option<Arc<Certified>>,
+    bytes: usize,
 }
 
 impl Planned {
+    /// Seals the version after `previous` (0: the first) with its links: from its resource, from its holders, from the cells of the
+    /// index of places.
+    ///
+    /// # Errors
+    /// [`Reason::Internal`] where the vault cannot seal.
+    pub(super) fn of(
+        plan: &Plan,
+        index_key: IndexKey,
+        row: Row,
+        previous: u64,
+        holders: &[IndexKey],
+        cells: &[u64],
+        signer: Option<Arc<Certified>>,
+    ) -> Result<Self, Failure> {
+        let mut links = Vec::with_capacity(holders.len().saturating_add(1));
+        let mut deletes = Vec::new();
+        let from = plan.resource_key;
+        if row.removed {
+            // The link says what the resource holds now. Other links stay: a question about an earlier day needs them.
+            deletes.push(key_space::link(LinkKind::Resource as u8, &from.0, plan.library.number(), &index_key.0));
+        } else if plan.library != Library::Licence {
+            // No snapshot removes licences, so nobody asks which a resource holds.
+            links.push((LinkKind::Resource, from));
+        }
+        links.extend(holders.iter().map(|holder| (LinkKind::Holder, *holder)));
+        let mut write = write(&plan.vault, plan.library, index_key, row, previous, &links)?;
+        write.puts.extend(cells.iter().map(|cell| (key_space::cell(*cell, &index_key), Bytes::new())));
+        let rows = write.puts.iter().chain(&write.fresh).chain(&write.stamped);
+        let bytes = rows.map(|(key, body)| key.len() + body.len() + 32).sum();
+        Ok(Self { index_key, write, deletes, signer, bytes })
+    }
+
     /// Rows it writes or removes.
     pub(super) fn mutations(&self) -> usize {
-        3 + self.holders.len() + self.cells.len()
+        self.write.puts.len() + self.write.fresh.len() + self.write.stamped.len() + self.deletes.len()
     }
 
     /// About the bytes it takes in a batch.
     pub(super) fn bytes(&self) -> usize {
-        self.row.body.len() + 512 + (self.holders.len() + self.cells.len()) * 32
+        self.bytes
     }
 }
 
@@ -111,29 +140,18 @@ async fn check_chunk(
         return Err(Failure::new(Reason::NotLeadSource));
     }
     check_licences(view, permit, chunk, &resource).await?;
-    let from = view.index_key(Library::Resource, "resource", &resource.code);
-    let next_resource = key_space::record_row(Library::Resource.number(), &from, resource.version.saturating_add(1));
+    let from = &chunk.plan.resource_key;
+    let next_resource = key_space::record_row(Library::Resource.number(), from, resource.version.saturating_add(1));
     // Who the lead source is was read in this view; it must still be so at the commit.
     let mut mutations = Mutations { checks: vec![Check::Absent(next_resource)], ..Mutations::default() };
     let mut leaves: Vec<Hash> = Vec::with_capacity(chunk.rows.len());
-    for planned in chunk.rows {
-        let mut links = Vec::with_capacity(2);
-        if planned.row.removed {
-            // The link says what the resource holds now. Other links stay: a question about an earlier day needs them.
-            let link = key_space::link(LinkKind::Resource as u8, &from.0, library.number(), &planned.index_key.0);
-            mutations.deletes.push(link);
-        } else if library != Library::Licence {
-            // No snapshot removes licences, so nobody asks which a resource holds.
-            links.push((LinkKind::Resource, from));
-        }
-        links.extend(planned.holders.iter().map(|holder| (LinkKind::Holder, *holder)));
-        let write = view.write(library, &planned.row, planned.previous, &links)?;
+    for Planned { write, deletes, .. } in chunk.rows {
         leaves.push(row_leaf(&write.record));
-        mutations.checks.extend(write.checks);
-        mutations.puts.extend(write.puts);
-        mutations.stamped.extend(write.stamped);
-        let cells = planned.cells.iter().map(|cell| (key_space::cell(*cell, &planned.index_key), Bytes::new()));
-        mutations.puts.extend(cells);
+        mutations.checks.extend(write.checks.iter().cloned());
+        mutations.puts.extend(write.puts.iter().cloned());
+        mutations.fresh.extend(write.fresh.iter().cloned());
+        mutations.stamped.extend(write.stamped.iter().cloned());
+        mutations.deletes.extend(deletes.iter().cloned());
     }
     mutations.puts.extend(chunk.aside.iter().cloned());
     let mut change = Change { rows: leaves.len() as u64, rows_root: rows_root(&leaves), ..Change::default() };
@@ -149,6 +167,7 @@ async fn check_chunk(
         change.records.push(ChangedRecord { library: write.record.library, name: code, version: write.record.version });
         records.push(write.record);
         mutations.puts.extend(write.puts);
+        mutations.fresh.extend(write.fresh);
         mutations.stamped.extend(write.stamped);
     }
     let (moved, state) = import.moved_to(view.vault(), chunk.after)?;

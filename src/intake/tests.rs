@@ -528,7 +528,7 @@ async fn an_opening_is_refused_for_the_reason_that_is_wrong_with_it() {
     let licences =
         Resource { licence_type: "11100000000013338W001".into(), ..resource("ids", "police", Library::Licence) };
     city.house.put_resource(licences).await;
-    check(|f| f.manifest.resource = "ids".into(), Reason::RequestMalformed).await;
+    check(|f| f.manifest.resource = "ids".into(), Reason::LicenceTypeUnknown).await;
     assert_eq!(open(&city.police, &file().opening(&ground, false)).await, Ok(()), "and without a fault it opens");
 }
 

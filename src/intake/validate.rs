@@ -34,8 +34,10 @@ pub(super) struct Plan {
     pub(super) licences: Option<Licences>,
     pub(super) source: Source,
     pub(super) vault: Arc<Vault>,
+    /// Where links to what the resource holds begin.
+    pub(super) resource_key: IndexKey,
+    pub(super) pass: Pass,
     fields: Vec<ExtensionField>,
-    pass: Pass,
 }
 
 /// Which of the two passes a row is judged in.
@@ -112,7 +114,8 @@ impl Plan {
         let fields = extensions.iter().map(|(field, _)| field.clone()).collect();
         let manifest = import.manifest.clone();
         let vault = exchange.vault.clone();
-        Ok(Self { manifest, resource, library, extensions, licences, source, vault, fields, pass })
+        let resource_key = vault.index_key(Library::Resource.number(), "resource", &resource.code);
+        Ok(Self { manifest, resource, library, extensions, licences, source, vault, resource_key, pass, fields })
     }
 
     /// What a removal by this snapshot says: gone from the day the source speaks of, not before.

@@ -405,11 +405,14 @@ impl View {
 }
 
 /// A version about to be written, with everything that goes with it.
+#[derive(Clone, Debug)]
 pub struct Write {
     /// What the sequencer tests before the commit.
     pub checks: Vec<Check>,
     /// Rows to put.
     pub puts: Vec<(Key, Bytes)>,
+    /// The version itself: its key holds the version, so it is written once.
+    pub fresh: Vec<(Key, Bytes)>,
     /// Rows that get `index ‖ time` in front of their body.
     pub stamped: Vec<(Key, Bytes)>,
     /// How the statement names it.
@@ -429,37 +432,52 @@ impl View {
         links: &[(LinkKind, IndexKey)],
     ) -> Result<Write, Failure> {
         let index_key = self.index_key(library, &row.code_type, &row.code);
-        let version = previous.checked_add(1).ok_or(Failure::new(Reason::Internal))?;
-        let key = key_space::record_row(library.number(), &index_key, version);
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|e| Failure::new(Reason::Internal).because(e))?;
-        let plain = Row { salt: Bytes::copy_from_slice(&salt), ..row.clone() }.encode_to_vec();
-        let sealed = self
-            .vault
-            .seal_row(Class::Library(library.number()), version, key.as_bytes(), &plain)
-            .map_err(|e| Failure::new(Reason::Internal).because(e))?;
-        let record = RecordVersion {
-            library: u32::from(library.number()),
-            index_key: Bytes::copy_from_slice(&index_key.0),
-            version,
-            digest: Bytes::copy_from_slice(&Sha256::digest(&plain)),
-        };
-        let mut puts = vec![(key.clone(), sealed)];
-        let mut filed = HashSet::with_capacity(links.len());
-        for (kind, from) in links {
-            let link = key_space::link(*kind as u8, &from.0, library.number(), &index_key.0);
-            // A record that is led to twice from one key has one link: a batch writes no key twice.
-            if filed.insert(link.clone()) {
-                puts.push((link, Bytes::new()));
-            }
-        }
-        Ok(Write {
-            checks: vec![Check::Absent(key)],
-            puts,
-            stamped: vec![(key_space::record_stamp(library.number(), &index_key, version), Bytes::new())],
-            record,
-        })
+        write(&self.vault, library, index_key, row.clone(), previous, links)
     }
+}
+
+/// As [`View::write`], for a row whose index key is known.
+///
+/// # Errors
+/// As [`View::write`].
+pub fn write(
+    vault: &Vault,
+    library: Library,
+    index_key: IndexKey,
+    mut row: Row,
+    previous: u64,
+    links: &[(LinkKind, IndexKey)],
+) -> Result<Write, Failure> {
+    let version = previous.checked_add(1).ok_or(Failure::new(Reason::Internal))?;
+    let key = key_space::record_row(library.number(), &index_key, version);
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|e| Failure::new(Reason::Internal).because(e))?;
+    row.salt = Bytes::copy_from_slice(&salt);
+    let plain = row.encode_to_vec();
+    let sealed = vault
+        .seal_row(Class::Library(library.number()), version, key.as_bytes(), &plain)
+        .map_err(|e| Failure::new(Reason::Internal).because(e))?;
+    let record = RecordVersion {
+        library: u32::from(library.number()),
+        index_key: Bytes::copy_from_slice(&index_key.0),
+        version,
+        digest: Bytes::copy_from_slice(&Sha256::digest(&plain)),
+    };
+    let mut puts: Vec<(Key, Bytes)> = Vec::with_capacity(links.len());
+    for (kind, from) in links {
+        let link = key_space::link(*kind as u8, &from.0, library.number(), &index_key.0);
+        // A record that is led to twice from one key has one link: a batch writes no key twice.
+        if !puts.iter().any(|(filed, _)| *filed == link) {
+            puts.push((link, Bytes::new()));
+        }
+    }
+    Ok(Write {
+        checks: vec![Check::Absent(key.clone())],
+        puts,
+        fresh: vec![(key, sealed)],
+        stamped: vec![(key_space::record_stamp(library.number(), &index_key, version), Bytes::new())],
+        record,
+    })
 }
 
 /// A failure of the store, as the caller sees it.

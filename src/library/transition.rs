@@ -42,6 +42,7 @@ impl Ordered {
             records.push(write.record);
             mutations.checks.extend(write.checks);
             mutations.puts.extend(write.puts);
+            mutations.fresh.extend(write.fresh);
             mutations.stamped.extend(write.stamped);
         }
         let answer = Answer::Change(Change { records: changed, ..Change::default() });

@@ -4,7 +4,6 @@ use super::value::{self, Wrong};
 use super::{FieldKind, Library};
 use crate::library::codes::{CodeFault, HolderCode, QualityFlag};
 use crate::library::geospatial::{Geometry, SourceDatum};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// Most bytes of all names and values of a row together; a stored value holds at most 64 KiB (design 8).
@@ -189,7 +188,8 @@ pub fn validate_row_with<N: AsRef<str>, V: AsRef<str>>(
     extensions: &[ExtensionField],
     fields: &[(N, V)],
 ) -> Result<CanonicalRow, Vec<RowFault>> {
-    let mut row = Draft { faults: Vec::new(), flags: Vec::new(), raw: BTreeMap::new(), texts: BTreeMap::new() };
+    let room = fields.len().saturating_add(1);
+    let mut row = Draft { faults: Vec::new(), flags: Vec::new(), raw: Few::of(room), texts: Few::of(room) };
     row.take_raw(library, extensions, fields);
     let specs = library.fields().iter().map(|spec| (spec.name, spec.title_zh, spec.kind, spec.required));
     let more = extensions.iter().map(|field| (field.name.as_str(), field.name.as_str(), field.kind, field.required));
@@ -208,8 +208,37 @@ type Spec<'a> = (&'a str, &'a str, FieldKind, bool);
 struct Draft<'a> {
     faults: Vec<RowFault>,
     flags: Vec<QualityFlag>,
-    raw: BTreeMap<&'a str, &'a str>,
-    texts: BTreeMap<String, String>,
+    raw: Few<'a, &'a str>,
+    texts: Few<'a, String>,
+}
+
+/// Values by name, so few that looking through them is the fastest way to find one.
+struct Few<'a, V>(Vec<(&'a str, V)>);
+
+impl<'a, V> Few<'a, V> {
+    fn of(room: usize) -> Self {
+        Self(Vec::with_capacity(room))
+    }
+
+    fn get(&self, name: &str) -> Option<&V> {
+        self.0.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn contains_key(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+
+    fn insert(&mut self, name: &'a str, value: V) {
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, present)) => *present = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<V> {
+        let at = self.0.iter().position(|(known, _)| *known == name)?;
+        Some(self.0.swap_remove(at).1)
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -258,8 +287,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Every value on its own: presence and canonical text.
-    fn read_simple(&mut self, (name, title_zh, kind, required): Spec<'_>) {
-        let Some(raw) = self.raw.get::<str>(name).copied() else {
+    fn read_simple(&mut self, (name, title_zh, kind, required): Spec<'a>) {
+        let Some(raw) = self.raw.get(name).copied() else {
             if required {
                 let wrong = (RowReason::FieldMissing, format!("缺少{title_zh}"), format!("{name} is missing"));
                 self.fault(name, wrong);
@@ -268,7 +297,7 @@ impl<'a> Draft<'a> {
         };
         match value::canonical(kind, raw) {
             Ok((text, flag)) => {
-                self.texts.insert(name.to_owned(), text);
+                self.texts.insert(name, text);
                 self.flags.extend(flag);
             }
             Err(wrong) => self.fault(name, wrong),
@@ -276,23 +305,23 @@ impl<'a> Draft<'a> {
     }
 
     /// Codes of persons and organisations, each with the type beside it.
-    fn read_holder_codes(&mut self, specs: &[Spec<'_>]) -> Vec<(String, HolderCode)> {
+    fn read_holder_codes(&mut self, specs: &[Spec<'a>]) -> Vec<(&'a str, HolderCode)> {
         let mut holders = Vec::new();
         for (name, _, kind, _) in specs {
             let FieldKind::HolderCode(of) = kind else { continue };
-            let code = self.texts.get(*name).cloned();
-            match (code, self.texts.get(*of).cloned()) {
+            let code = self.texts.get(name).cloned();
+            match (code, self.texts.get(of).cloned()) {
                 (Some(code), Some(code_type)) => match HolderCode::parse_flagged(&code_type, &code) {
                     Ok((holder, flag)) => {
-                        self.texts.insert((*name).to_owned(), holder.code().to_owned());
+                        self.texts.insert(name, holder.code().to_owned());
                         self.flags.extend(flag);
-                        holders.push(((*name).to_owned(), holder));
+                        holders.push((*name, holder));
                     }
                     Err(fault) => self.code_fault(name, &fault),
                 },
                 // A code without a type cannot be checked; a type that is there but wrong has its own fault already.
                 (Some(_), None)
-                    if !self.raw.contains_key::<str>(of) && !self.faults.iter().any(|fault| fault.field == *of) =>
+                    if !self.raw.contains_key(of) && !self.faults.iter().any(|fault| fault.field == *of) =>
                 {
                     let wrong = (
                         RowReason::FieldMissing,
@@ -323,11 +352,11 @@ impl<'a> Draft<'a> {
         };
         match Geometry::from_geojson(&text, source) {
             Ok(geometry) => {
-                self.texts.insert("geometry".to_owned(), geometry.to_geojson());
-                self.texts.insert("datum".to_owned(), geometry.datum().name().to_owned());
+                self.texts.insert("geometry", geometry.to_geojson());
+                self.texts.insert("datum", geometry.datum().name().to_owned());
                 if geometry.was_converted() {
                     self.flags.push(QualityFlag::DatumConverted);
-                    self.texts.insert("source_datum".to_owned(), source.name().to_owned());
+                    self.texts.insert("source_datum", source.name().to_owned());
                 }
                 Some(geometry)
             }
@@ -339,7 +368,7 @@ impl<'a> Draft<'a> {
     }
 
     /// What two fields say together.
-    fn expect_sense(&mut self, library: Library, holders: &[(String, HolderCode)]) {
+    fn expect_sense(&mut self, library: Library, holders: &[(&str, HolderCode)]) {
         for (from, until) in [("founded", "term_end"), ("effective_date", "end_date"), ("valid_from", "valid_until")] {
             // Canonical dates compare as text.
             let reversed = match (self.texts.get(from), self.texts.get(until)) {
@@ -384,10 +413,10 @@ impl<'a> Draft<'a> {
         mut self,
         library: Library,
         specs: &[Spec<'_>],
-        holders: &[(String, HolderCode)],
+        holders: &[(&str, HolderCode)],
         geometry: Option<Geometry>,
     ) -> Result<CanonicalRow, Vec<RowFault>> {
-        let holder = |name: &str| holders.iter().find(|(field, _)| field == name).map(|(_, holder)| holder.clone());
+        let holder = |name: &str| holders.iter().find(|(field, _)| *field == name).map(|(_, holder)| holder.clone());
         let text = |name: &str| self.texts.get(name).map(String::as_str).unwrap_or_default();
         let (subject, key) = match library {
             Library::Population => {
@@ -417,7 +446,7 @@ impl<'a> Draft<'a> {
         self.flags.sort_unstable();
         self.flags.dedup();
         let fields =
-            specs.iter().filter_map(|(name, ..)| Some(((*name).to_owned(), self.texts.remove(*name)?))).collect();
+            specs.iter().filter_map(|(name, ..)| Some(((*name).to_owned(), self.texts.remove(name)?))).collect();
         Ok(CanonicalRow { library, key, subject, fields, flags: self.flags, geometry })
     }
 }

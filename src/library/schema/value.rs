@@ -17,6 +17,13 @@ pub(super) type Wrong = (RowReason, String, String);
 
 /// The canonical text of a value of this kind. Holder codes, geometry and datum need their neighbours: see `row.rs`.
 pub(super) fn canonical(kind: FieldKind, raw: &str) -> Result<(String, Option<QualityFlag>), Wrong> {
+    if is_canonical(kind, raw) {
+        return Ok((raw.to_owned(), None)); // as nearly every value of a file is
+    }
+    slowly(kind, raw)
+}
+
+fn slowly(kind: FieldKind, raw: &str) -> Result<(String, Option<QualityFlag>), Wrong> {
     let code = |fault: crate::library::codes::CodeFault| (RowReason::CodeInvalid, fault.zh(), fault.en());
     let plain = |text: String| Ok((text, None));
     match kind {
@@ -51,6 +58,36 @@ pub(super) fn canonical(kind: FieldKind, raw: &str) -> Result<(String, Option<Qu
         // Geometry is read with its datum in row.rs; here only that there is something to read.
         FieldKind::Geometry => plain(raw.trim().to_owned()),
     }
+}
+
+/// Whether a value is seen at a glance to be its own canonical text, with nothing to flag; `false` says nothing.
+fn is_canonical(kind: FieldKind, raw: &str) -> bool {
+    match kind {
+        FieldKind::Text | FieldKind::Datum | FieldKind::HolderCode(_) => is_plain(raw, TEXT_CHARS_MAX),
+        FieldKind::Name => is_plain(raw, NAME_CHARS_MAX),
+        FieldKind::Date => is_canonical_date(raw),
+        FieldKind::Enum(choices) => choices.iter().any(|choice| choice.name == raw),
+        FieldKind::Digest => raw.len() == 64 && raw.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')),
+        _ => false,
+    }
+}
+
+/// Only printable ASCII and unified ideographs, none of which composes with another (all are NFC_QC=Yes and starters), and no space
+/// at either end.
+fn is_plain(raw: &str, chars_max: usize) -> bool {
+    let plain = |c: char| matches!(c, ' '..='~' | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}');
+    raw.len() <= chars_max && !raw.starts_with(' ') && !raw.ends_with(' ') && raw.chars().all(plain)
+}
+
+fn is_canonical_date(raw: &str) -> bool {
+    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = raw.as_bytes() else { return false };
+    let digits = [y1, y2, y3, y4, m1, m2, d1, d2];
+    if !digits.iter().all(|digit| digit.is_ascii_digit()) {
+        return false;
+    }
+    let number = |digits: &[&u8]| digits.iter().fold(0_u16, |n, digit| n * 10 + u16::from(**digit - b'0'));
+    let (month, day) = (u8::try_from(number(&[m1, m2])), u8::try_from(number(&[d1, d2])));
+    matches!((month, day), (Ok(month), Ok(day)) if CalendarDate::new(number(&[y1, y2, y3, y4]), month, day).is_some())
 }
 
 fn text(raw: &str, chars_max: usize) -> Result<String, Wrong> {
@@ -202,6 +239,44 @@ mod tests {
         check(FieldKind::Text, "a\u{202E}b", None);
         check(FieldKind::Name, &"长".repeat(201), None);
         assert_eq!(canonical(FieldKind::Name, "张\u{E000}").unwrap().1, Some(QualityFlag::PrivateUseCharacter));
+    }
+
+    #[test]
+    fn what_is_taken_at_a_glance_is_what_a_closer_look_gives() {
+        let choices: &[Choice] = &[Choice { name: "male", zh: "男", also: &["1"] }];
+        let kinds = [FieldKind::Text, FieldKind::Name, FieldKind::Date, FieldKind::Digest, FieldKind::Enum(choices)];
+        let values = [
+            "浙江省台州市天台县赤城街道1号",
+            "张三",
+            " 张三",
+            "张三 ",
+            "a\u{301}",
+            "e\u{301}",
+            "1900-02-29",
+            "2024-02-29",
+            "2024-2-29",
+            "1799-12-31",
+            "9999-12-31",
+            "2024-13-01",
+            "male",
+            "男",
+            "ab",
+            "A b~",
+            "张\u{E000}",
+            "\u{F900}",
+            "\t",
+        ];
+        let more =
+            ["0".repeat(64), "g".repeat(64), "A".repeat(64), "长".repeat(70), "x".repeat(201), "x".repeat(4_001)];
+        for kind in kinds {
+            for raw in values.iter().copied().chain(more.iter().map(String::as_str)) {
+                if is_canonical(kind, raw) {
+                    assert_eq!(slowly(kind, raw).ok(), Some((raw.to_owned(), None)), "{kind:?} {raw:?}");
+                }
+            }
+        }
+        assert!(is_canonical(FieldKind::Text, values[0]) && is_canonical(FieldKind::Date, "2024-02-29"));
+        assert!(!is_canonical(FieldKind::Date, "1900-02-29") && !is_canonical(FieldKind::Name, "张\u{E000}"));
     }
 
     #[test]
