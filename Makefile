@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python3
 export WUKU_INTEROP_PYTHON ?= $(PYTHON)
 PEOPLE ?= 20000
 
-.PHONY: demo test lint build deps python endurance help
+.PHONY: demo test lint build deps python endurance bench help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -40,3 +40,7 @@ endurance: python ## every fault harness in its long form, then a table against 
 	@WUKU_ENDURANCE=long WUKU_FIGURES=$(CURDIR)/target/endurance.jsonl \
 		cargo test --release --locked --test endurance -- --nocapture --test-threads=1 $(ONLY) ; \
 		code=$$?; python3 tests/endurance/table.py target/endurance.jsonl && exit $$code
+
+bench: deps ## every figure of the measure of speed against its target, in release, into target/bench (a quarter of an hour; QUICK=1: three minutes)
+	cargo build --release --locked --bin wuku
+	python3 benches/run.py --wuku $(CARGO_TARGET_DIR)/release/wuku --out target/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))

@@ -1,14 +1,19 @@
 //! A hub with a city in it, made to be measured: where it lies, what it was made from, whose certificates it has.
+use super::super::demo::Founded;
 use super::super::dev_certs::DevCerts;
-use super::super::{CliError, CliResult, demo};
+use super::super::{CliError, CliResult};
+use super::import::{Imported, files, import};
 use super::link::Target;
+use super::process::used;
 use crate::clock::Clock;
 use crate::demo::city::City;
 use crate::demo::organisation::system_of;
 use crate::library::codes::CalendarDate;
 use crate::library::day;
+use crate::library::schema::Library;
+use crate::wire::proto::intake::v1::ImportScope;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -26,13 +31,16 @@ pub(super) struct PrepareArgs {
     /// Residents of the city (居民人数)
     #[arg(long, default_value_t = 100_000)]
     people: u64,
-    /// Licences in it (证照数)
-    #[arg(long, default_value_t = 2_000)]
-    licences: usize,
+    /// Licences in it, brought as files by the authority that signed them (证照数)
+    #[arg(long, default_value_t = 0)]
+    licences: u64,
+    /// Only residents and licences: no legal entities, credit records, places (只装人口与证照)
+    #[arg(long)]
+    people_only: bool,
     /// What the city is made from
     #[arg(long, default_value_t = 20_260_101)]
     seed: u64,
-    /// Print what was loaded and how fast as one JSON line (以 JSON 输出)
+    /// Print what was loaded and how fast as one JSON line, the last of the output (以 JSON 输出)
     #[arg(long)]
     json: bool,
 }
@@ -56,14 +64,45 @@ pub(super) async fn prepare(args: &PrepareArgs, clock: &Clock) -> CliResult {
     let today = day::of_ms(clock.now_ms());
     let city = City::new(args.seed, args.people, today).map_err(CliError)?;
     let begun = Instant::now();
-    demo::build(&args.folder, &city, args.licences, clock, &settings()).await?;
-    let took_s = begun.elapsed().as_secs_f64();
+    let mut hub = Founded::make(&args.folder, clock, &settings()).await?;
     let about =
         json!({ "seed": args.seed, "people": args.people, "licences": args.licences, "day": today.to_string() });
     std::fs::write(args.folder.join(ABOUT), about.to_string())?;
-    let said = json!({ "residents": args.people, "licences": args.licences, "prepare_s": took_s });
+    if !args.people_only {
+        for library in [Library::LegalEntity, Library::Credit, Library::Geospatial] {
+            hub.load(&city, library).await?;
+        }
+    }
+    let folder = CityFolder::open(&args.folder)?;
+    let (address, pid) = hub.place();
+    let url = format!("https://localhost:{}", address.rsplit(':').next().unwrap_or_default());
+    let mut said = Map::new();
+    let (mut licences, mut licences_s) = (0_u64, 0.0);
+    for file in files(&folder, args.people, args.licences, args.seed)? {
+        let scope = if file.is_licences() { ImportScope::Increment } else { ImportScope::Snapshot };
+        let Imported { rows, took } = import(&folder, &url, &file, scope, clock).await?;
+        let took = took.as_secs_f64();
+        eprintln!("wuku: {} {rows} rows in {took:.1} s", file.resource);
+        if file.is_licences() {
+            (licences, licences_s) = (licences.saturating_add(rows), licences_s + took);
+        } else {
+            said.insert("import_population_rows".into(), json!(rows));
+            said.insert("import_population_rows_per_s".into(), json!((rows as f64 / took).round()));
+        }
+    }
+    if licences > 0 {
+        said.insert("import_licence_rows".into(), json!(licences));
+        said.insert("import_licence_rows_per_s".into(), json!((licences as f64 / licences_s).round()));
+    }
+    if let Some(used) = pid.and_then(used) {
+        said.insert("import_rss_peak_mib".into(), json!(used.rss_peak_mib));
+    }
+    hub.stop().await?;
+    let took_s = begun.elapsed().as_secs_f64();
+    said.insert("residents".into(), json!(args.people));
+    said.insert("prepare_s".into(), json!((took_s * 10.0).round() / 10.0));
     if args.json {
-        println!("{said}");
+        println!("{}", Value::Object(said));
     } else {
         eprintln!("wuku: {} is ready (已就绪, {took_s:.1} s)", args.folder.display());
     }
@@ -90,7 +129,7 @@ impl CityFolder {
         let (Some(seed), Some(people), Some(today)) = (number("seed"), number("people"), today) else {
             return Err(CliError(format!("{} does not say what the city was made from", path.display())));
         };
-        Ok(Self { folder: folder.to_owned(), seed, people, today })
+        Ok(Self { folder: folder.canonicalize()?, seed, people, today })
     }
 
     /// The city itself.
@@ -101,9 +140,29 @@ impl CityFolder {
         City::new(self.seed, self.people, self.today).map_err(CliError)
     }
 
+    /// Where it lies.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Residents.
     pub(super) fn people(&self) -> u64 {
         self.people
+    }
+
+    /// The day it stands on.
+    pub(super) fn today(&self) -> CalendarDate {
+        self.today
+    }
+
+    /// Its certificates.
+    pub(super) fn certs(&self) -> DevCerts {
+        DevCerts::open(&self.folder.join("certs"), &Clock::system())
+    }
+
+    /// The authority of its hub's certificate.
+    pub(super) fn ca(&self) -> PathBuf {
+        self.folder.join("certs/client-ca.pem")
     }
 
     /// Its hub as called by one of its systems.
@@ -112,9 +171,8 @@ impl CityFolder {
     /// No such system, or a certificate that cannot be used.
     pub(super) fn target(&self, hub: &str, system: &str) -> CliResult<Target> {
         let system = system_of(system).ok_or_else(|| CliError(format!("the city has no system {system}")))?;
-        let certs = self.folder.join("certs");
-        let pair = DevCerts::open(&certs, &Clock::system()).system(system.department, system.code);
-        Target::new(hub, &certs.join("client-ca.pem"), &pair.certificate, &pair.key)
+        let pair = self.certs().system(system.department, system.code);
+        Target::new(hub, &self.ca(), &pair.certificate, &pair.key)
     }
 
     /// The trust file its receipts are checked with.

@@ -57,7 +57,6 @@ pub(super) enum End {
     /// After so long, the first part not measured.
     After { warm_up: Duration, measured: Duration },
     /// When every call was made once.
-    #[expect(dead_code, reason = "the replay comes with the next step")]
     Once,
 }
 
@@ -141,7 +140,8 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
         End::Once => (start, None, Duration::from_secs(30)),
     };
     let cursors = callers.iter().map(|_| AtomicUsize::new(0)).collect();
-    let step = length.checked_div(u32::try_from(plan.samples.max(1)).unwrap_or(u32::MAX)).unwrap_or_default();
+    let whole = end.map_or(length, |end| end.saturating_duration_since(start));
+    let step = whole.checked_div(u32::try_from(plan.samples.max(1)).unwrap_or(u32::MAX)).unwrap_or_default();
     let load = Arc::new(Load {
         callers,
         lines,
@@ -151,7 +151,7 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
         most_samples: plan.samples,
         step,
         under_way: AtomicU64::new(0),
-        tally: Mutex::new(Tally::new(begin)?),
+        tally: Mutex::new(Tally::new(start)?),
     });
     let before = tokio::spawn(async move {
         tokio::time::sleep_until(begin.into()).await;
@@ -172,17 +172,19 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
     let before = before.await?;
     let server = before.0.zip(after.0).map(|(b, a)| Used { cpu: a.cpu.saturating_sub(b.cpu), ..a });
     let client_cpu = before.1.zip(after.1).map_or(Duration::ZERO, |(b, a)| a.cpu.saturating_sub(b.cpu));
+    // Who has not answered by now never does: lost, not forgotten.
+    let silent = load.under_way.load(Ordering::Relaxed);
     let reopened = load.lines.iter().map(|line| line.link.reopened()).sum();
     let tally = std::mem::replace(&mut *load.tally(), Tally::new(begin)?);
     Ok(Outcome {
         measured: if end.is_some() { length } else { measured },
         latency_us: tally.latency_us,
         late_us: tally.late_us,
-        offered: tally.sent.saturating_add(tally.missed),
-        sent: tally.sent,
+        offered: tally.sent.saturating_add(tally.missed).saturating_add(silent),
+        sent: tally.sent.saturating_add(silent),
         missed: tally.missed,
         by_code: tally.by_code,
-        lost: tally.lost,
+        lost: tally.lost.saturating_add(silent),
         first_loss: tally.first_loss,
         items: tally.items,
         bytes: tally.bytes,
@@ -255,7 +257,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn new(begin: Instant) -> CliResult<Self> {
+    fn new(start: Instant) -> CliResult<Self> {
         let histogram = || Histogram::new_with_bounds(1, 120_000_000, 3);
         Ok(Self {
             latency_us: histogram()?,
@@ -268,8 +270,8 @@ impl Tally {
             items: 0,
             bytes: (0, 0),
             samples: Vec::new(),
-            next_sample: begin,
-            last: begin,
+            next_sample: start,
+            last: start,
         })
     }
 }
@@ -293,15 +295,15 @@ impl Load {
         }
     }
 
-    /// Makes a call; what comes back within the measured time is counted, from `since`.
-    async fn make(&self, line: &Line, call: &Call, since: Option<Instant>) {
+    /// Makes a call and counts it: by when it was meant to go out where that is known, else by when it came back.
+    async fn make(&self, line: &Line, call: &Call, due: Option<Instant>) {
         let Some(head) = line.heads.get(call.rpc as usize) else { return };
         let sent = Instant::now();
         let keep = self.keeps(sent);
         self.under_way.fetch_add(1, Ordering::Relaxed);
         let replied = line.link.call(head, call.framed.clone(), keep).await;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.count(call, replied, (since.unwrap_or(sent), sent));
+        self.count(call, replied, due, sent);
     }
 
     /// Is this one of the replies to keep?
@@ -314,11 +316,15 @@ impl Load {
         keep
     }
 
-    fn count(&self, call: &Call, replied: CliResult<Reply>, (since, sent): (Instant, Instant)) {
+    fn count(&self, call: &Call, replied: CliResult<Reply>, due: Option<Instant>, sent: Instant) {
         let now = Instant::now();
-        // By when it came back (closed loop) or went out (open loop: `since` is then the moment it was meant to).
-        let measured = now >= self.begin && self.end.is_none_or(|end| now.min(since) <= end && since <= end);
+        let (at, since) = (due.unwrap_or(now), due.unwrap_or(sent));
+        let measured = at >= self.begin && self.end.is_none_or(|end| at <= end);
         let mut tally = self.tally();
+        // A reply is looked at whether it is measured or not.
+        if let Ok(Reply { code: 0, message: Some(reply), .. }) = &replied {
+            tally.samples.push(Sample { rpc: call.rpc, asked: call.framed.clone(), reply: reply.clone() });
+        }
         if !measured {
             return;
         }
@@ -338,9 +344,6 @@ impl Load {
                     tally.items = tally.items.saturating_add(call.items.into());
                     tally.bytes.0 = tally.bytes.0.saturating_add(call.framed.len() as u64);
                     tally.bytes.1 = tally.bytes.1.saturating_add(reply.bytes as u64);
-                }
-                if let (0, Some(reply)) = (reply.code, reply.message) {
-                    tally.samples.push(Sample { rpc: call.rpc, asked: call.framed.clone(), reply });
                 }
             }
         }

@@ -1,8 +1,11 @@
 //! `wuku bench`: load on a running hub over mutual TLS, closed loop and open loop, and the baseline it is held against.
 mod city;
+mod disk;
 mod echo;
+mod import;
 mod link;
 mod load;
+mod mix;
 mod process;
 mod questions;
 mod report;
@@ -15,7 +18,9 @@ use crate::receipt::Trust;
 use crate::receipt::trust::Root;
 use city::{CityFolder, PrepareArgs};
 use clap::{Args, Subcommand};
+use disk::DiskArgs;
 use echo::EchoServerArgs;
+use import::ImportArgs;
 use link::Target;
 use load::{Call, Caller, End, Pace, Plan};
 use questions::{Asker, Subjects};
@@ -58,6 +63,18 @@ enum What {
         #[command(flatten)]
         load: LoadArgs,
     },
+    /// What 37 systems of a county ask, in its proportions; --city only (县域混合负载)
+    Mix(LoadArgs),
+    /// The same once through, as fast as it goes: how long so many calls take; --city only (县域回放)
+    Replay {
+        /// Calls in all (总次数)
+        #[arg(long, default_value_t = 800_000)]
+        calls: u64,
+        #[command(flatten)]
+        load: LoadArgs,
+    },
+    /// Residents of a city brought anew, every row a new version; --city only (导入)
+    Import(ImportArgs),
     /// The baseline: an echo with as many bytes, on `wuku bench echo-server` (基线回声)
     Echo {
         /// Bytes of each request's message (请求字节数)
@@ -70,6 +87,8 @@ enum What {
     EchoServer(EchoServerArgs),
     /// Make a hub with a city in it to measure (造一个用于压测的枢纽)
     Prepare(PrepareArgs),
+    /// How long the disk takes to make a small write durable (磁盘落盘时延)
+    Disk(DiskArgs),
 }
 
 /// What every load takes.
@@ -142,22 +161,28 @@ struct LoadArgs {
 /// Nothing to reach, nothing answered, a receipt that does not verify.
 pub fn run(args: &BenchArgs, clock: &Clock) -> CliResult {
     match &args.what {
-        What::Single(load) => measure("single", load, |load, ask| with_one(load, ask, "marriage", |a, n| a.single(n))),
+        What::Single(load) => {
+            measure("single", load, false, |load, ask| with_one(load, ask, "marriage", |a, n| a.single(n)))
+        }
         What::Match(load) => {
-            measure("match", load, |load, ask| with_one(load, ask, "registration", |a, n| a.matches(n)))
+            measure("match", load, false, |load, ask| with_one(load, ask, "registration", |a, n| a.matches(n)))
         }
         What::Holder(load) => {
-            measure("holder", load, |load, ask| with_one(load, ask, "one-window", |a, n| a.holders(n)))
+            measure("holder", load, false, |load, ask| with_one(load, ask, "one-window", |a, n| a.holders(n)))
         }
-        What::Batch { size, load } => measure("batch", load, |load, ask| {
+        What::Batch { size, load } => measure("batch", load, false, |load, ask| {
             with_one(load, ask, "marriage", |a, n| a.batch((n / u64::from(*size)).clamp(1, 500), *size))
         }),
-        What::Echo { request_bytes, load } => measure("echo", load, |load, ask| {
+        What::Mix(load) => measure("mix", load, false, |load, ask| county(load, ask, load.questions)),
+        What::Replay { calls, load } => measure("replay", load, true, |load, ask| county(load, ask, *calls)),
+        What::Import(args) => super::block_on(import::run(args, clock)),
+        What::Echo { request_bytes, load } => measure("echo", load, false, |load, ask| {
             let one = questions::call(Rpc::Echo, &echo::Echoed::of(*request_bytes), 1);
             with_one(load, ask, "marriage", |_, _| Ok(vec![one]))
         }),
         What::EchoServer(args) => super::block_on(echo::serve(args, clock)),
         What::Prepare(args) => super::block_on(city::prepare(args, clock)),
+        What::Disk(args) => disk::run(args),
     }
 }
 
@@ -165,6 +190,12 @@ pub fn run(args: &BenchArgs, clock: &Clock) -> CliResult {
 struct Ask {
     asker: Asker,
     city: Option<CityFolder>,
+}
+
+/// Every system puts its own.
+fn county(load: &LoadArgs, ask: &Ask, calls: u64) -> CliResult<Vec<Caller>> {
+    let city = ask.city.as_ref().ok_or_else(|| CliError("this load needs --city".into()))?;
+    mix::callers(city, &load.hub, calls, load.seed)
 }
 
 /// One system puts all questions.
@@ -190,6 +221,7 @@ fn with_one(
 fn measure(
     mode: &'static str,
     args: &LoadArgs,
+    once: bool,
     callers: impl FnOnce(&LoadArgs, &Ask) -> CliResult<Vec<Caller>>,
 ) -> CliResult {
     let city = args.city.as_deref().map(CityFolder::open).transpose()?;
@@ -214,7 +246,10 @@ fn measure(
     let plan = Plan {
         connections: args.connections,
         pace: args.rate.map_or(Pace::Closed(args.in_flight.max(1)), Pace::Open),
-        end: End::After { warm_up: seconds(args.warm_up)?, measured: seconds(args.seconds)? },
+        end: match once {
+            true => End::Once,
+            false => End::After { warm_up: seconds(args.warm_up)?, measured: seconds(args.seconds)? },
+        },
         samples: if trust.is_some() { args.samples } else { 0 },
         server: args.server_pid,
     };

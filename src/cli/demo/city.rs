@@ -36,6 +36,21 @@ const AT_ONCE: usize = 32;
 /// Loads everything; says how long each part took.
 pub(super) async fn load(desk: &Desk, city: &City, folder: &Path, licences: usize, say: &mut Transcript) -> CliResult {
     say.title("装载", "Loading");
+    found(desk, say).await?;
+    for library in [Library::Population, Library::LegalEntity, Library::Credit, Library::Geospatial] {
+        load_library(desk, city, folder, library, say).await?;
+    }
+    let (count, took) = timed(issue_licences(desk, city, licences)).await;
+    let (count, s) = (count?, took.as_secs_f64());
+    say.note(
+        &format!("电子证照：准备、签名、签发 {count} 件（{s:.1} 秒）"),
+        &format!("licences: {count} prepared, signed and issued ({s:.1} s)"),
+    );
+    Ok(())
+}
+
+/// Catalogue and grants.
+pub(super) async fn found(desk: &Desk, say: &mut Transcript) -> CliResult {
     let (done, took) = timed(catalogue(desk)).await;
     done?;
     let s = took.as_secs_f64();
@@ -49,33 +64,34 @@ pub(super) async fn load(desk: &Desk, city: &City, folder: &Path, licences: usiz
         &format!("共享许可：{count} 份申请并答复（{s:.1} 秒）"),
         &format!("grants: {count} applied for and decided ({s:.1} s)"),
     );
-    for (library, resource, lead) in [
-        (Library::Population, "population", "population"),
-        (Library::LegalEntity, "legal-entity", "registration"),
-        (Library::Credit, "credit", "credit"),
-        (Library::Geospatial, "geospatial", "planning"),
-    ] {
-        let file = folder.join(format!("{}.csv", library.code()));
-        let rows = write_csv(library, city.rows(library), std::io::BufWriter::new(std::fs::File::create(&file)?))?;
-        let (report, took) = timed(import(desk, lead, resource, &file, rows, ImportScope::Snapshot)).await;
-        let (report, s) = (report?, took.as_secs_f64());
-        std::fs::remove_file(&file)?; // plain data has no place beside a hub
-        if report.phase() != ImportPhase::Done || report.rows_applied != rows {
-            return Err(CliError(format!(
-                "{resource}: {} of {rows} rows applied, {}",
-                report.rows_applied, report.reason
-            )));
-        }
-        say.note(
-            &format!("{}：导入 {rows} 行（{s:.1} 秒）", library.zh()),
-            &format!("{}: {rows} rows imported ({s:.1} s)", library.code()),
-        );
+    Ok(())
+}
+
+/// Everything of one of the four imported libraries.
+pub(super) async fn load_library(
+    desk: &Desk,
+    city: &City,
+    folder: &Path,
+    library: Library,
+    say: &mut Transcript,
+) -> CliResult {
+    let (resource, lead) = match library {
+        Library::Population => ("population", "population"),
+        Library::LegalEntity => ("legal-entity", "registration"),
+        Library::Credit => ("credit", "credit"),
+        _ => ("geospatial", "planning"),
+    };
+    let file = folder.join(format!("{}.csv", library.code()));
+    let rows = write_csv(library, city.rows(library), std::io::BufWriter::new(std::fs::File::create(&file)?))?;
+    let (report, took) = timed(import(desk, lead, resource, &file, rows, ImportScope::Snapshot)).await;
+    let (report, s) = (report?, took.as_secs_f64());
+    std::fs::remove_file(&file)?; // plain data has no place beside a hub
+    if report.phase() != ImportPhase::Done || report.rows_applied != rows {
+        return Err(CliError(format!("{resource}: {} of {rows} rows applied, {}", report.rows_applied, report.reason)));
     }
-    let (count, took) = timed(issue_licences(desk, city, licences)).await;
-    let (count, s) = (count?, took.as_secs_f64());
     say.note(
-        &format!("电子证照：准备、签名、签发 {count} 件（{s:.1} 秒）"),
-        &format!("licences: {count} prepared, signed and issued ({s:.1} s)"),
+        &format!("{}：导入 {rows} 行（{s:.1} 秒）", library.zh()),
+        &format!("{}: {rows} rows imported ({s:.1} s)", library.code()),
     );
     Ok(())
 }

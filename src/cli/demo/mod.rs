@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::demo::city::City;
 use crate::demo::organisation::{DEPARTMENTS, SYSTEMS, department_of};
 use crate::library::day;
+use crate::library::schema::Library;
 use crate::wire::proto::catalogue::v1::Department;
 use clap::Args;
 use desk::Desk;
@@ -96,19 +97,50 @@ async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
     server.stop().await
 }
 
-/// A hub with a loaded city, at rest, for [`wuku bench`](super::bench); `settings` is added to its configuration.
-///
-/// # Errors
-/// Whatever keeps the hub from being made or loaded.
-pub(super) async fn build(folder: &Path, city: &City, licences: usize, clock: &Clock, settings: &str) -> CliResult {
-    let mut say = Transcript::of_environment();
-    let folder = fresh_folder(folder)?;
-    make_hub(&folder, clock, &mut say).await?;
-    std::fs::write(folder.join("wuku.toml"), format!("{CONFIG}{settings}"))?;
-    let mut server = Server::start(&folder).await?;
-    let desk = Desk::open(&folder, &server.address)?;
-    city::load(&desk, city, &folder, licences, &mut say).await?;
-    server.stop().await
+/// A running hub with the demo's catalogue and grants, to be filled and measured by [`wuku bench`](super::bench).
+pub(super) struct Founded {
+    folder: PathBuf,
+    server: Server,
+    desk: Desk,
+    say: Transcript,
+}
+
+impl Founded {
+    /// Makes it in an empty folder; `settings` is added to its configuration.
+    ///
+    /// # Errors
+    /// Whatever keeps the hub from being made or started.
+    pub(super) async fn make(folder: &Path, clock: &Clock, settings: &str) -> CliResult<Self> {
+        let mut say = Transcript::of_environment();
+        let folder = fresh_folder(folder)?;
+        make_hub(&folder, clock, &mut say).await?;
+        std::fs::write(folder.join("wuku.toml"), format!("{CONFIG}{settings}"))?;
+        let server = Server::start(&folder).await?;
+        let desk = Desk::open(&folder, &server.address)?;
+        city::found(&desk, &mut say).await?;
+        Ok(Self { folder, server, desk, say })
+    }
+
+    /// Imports everything of one library.
+    ///
+    /// # Errors
+    /// An import that did not take every row.
+    pub(super) async fn load(&mut self, city: &City, library: Library) -> CliResult {
+        city::load_library(&self.desk, city, &self.folder, library, &mut self.say).await
+    }
+
+    /// Host and port of the running hub, and its process.
+    pub(super) fn place(&self) -> (&str, Option<u32>) {
+        (&self.server.address, self.server.child.id())
+    }
+
+    /// Stops it.
+    ///
+    /// # Errors
+    /// A hub that did not end well.
+    pub(super) async fn stop(mut self) -> CliResult {
+        self.server.stop().await
+    }
 }
 
 /// An empty folder; only one that an earlier demo made is removed.
