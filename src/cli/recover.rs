@@ -1,35 +1,45 @@
-//! `wuku recover --new-log`: opens a new log after a restore from a backup that is older than what others have seen.
+//! `wuku recover`: what an operator does when the hub refuses to start.
+//!
+//! `--new-log` opens a new log after a restore from a backup that is older than what others have seen; `--tail` cuts off the write that
+//! a power cut left unfinished, where the engine cannot tell it from damage.
 use super::{CliError, CliResult, block_on, hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::trust::read_file;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::{Ed25519, LogKey, Origin, SuiteName};
-use crate::receipt::recover::{Loss, NewLog, RecoverFault, new_log};
-use clap::Args;
+use crate::receipt::recover::{Loss, NewLog, RecoverFault, TailCut, cut_tail, new_log};
+use crate::store::Store;
+use crate::store::rocks::{Rocks, RocksError};
+use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Arguments of `wuku recover`.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("how").required(true).args(["new_log", "tail"]))]
 pub struct RecoverArgs {
     /// The configuration file (配置文件)
     #[arg(long, default_value = "/etc/wuku/wuku.toml")]
     config: PathBuf,
     /// Open a new log with a new key; the old one ends (另立新日志)
-    #[arg(long, required = true)]
+    #[arg(long)]
     new_log: bool,
+    /// Cut off the unfinished write at the end of the engine's log, unless something recorded would be lost (截去未写完的尾部)
+    #[arg(long)]
+    tail: bool,
     /// Where to write the new log key; default: the configured key file with the new number behind it (新日志密钥)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "tail")]
     new_key: Option<PathBuf>,
     /// A checkpoint of the old log that somebody holds, at most one a file; repeat for several (他人持有的检查点)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "tail")]
     seen: Vec<PathBuf>,
     /// The fence's disk is gone for good (防回退文件确已丢失)
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tail")]
     fence_lost: bool,
     /// Print what was done as JSON
     #[arg(long)]
@@ -42,6 +52,9 @@ pub struct RecoverArgs {
 /// In words; run again after a crash, it finishes what was begun.
 pub fn run(args: &RecoverArgs, clock: &Clock) -> CliResult {
     let config = Config::load(&args.config)?;
+    if args.tail {
+        return block_on(tail(&config, args.json, clock));
+    }
     let (new, key, path) = block_on(recover(&config, args, clock))?;
     let NewLog { origin, old_origin, size, time_s, restored, known } = &new;
     let draft = format!(
@@ -73,6 +86,35 @@ pub fn run(args: &RecoverArgs, clock: &Clock) -> CliResult {
         "     then, where the root key is (在根密钥所在处): wuku trust sign --draft trust.json --root-key FILE --out trust.note"
     );
     eprintln!("  3. wuku serve");
+    Ok(())
+}
+
+/// Cuts off what the engine's log ends in and nobody can read. Where the store opens, there is nothing to cut.
+async fn tail(config: &Config, json: bool, clock: &Clock) -> CliResult {
+    let (folder, settings) = (&config.data.path, hub::settings(config));
+    let (file, at) = match Rocks::open(folder, &settings, clock.clone()) {
+        Ok(_) => {
+            return Err(CliError("the store opens, there is no tail to cut: start the hub (库可打开，无需截断)".into()));
+        }
+        Err(RocksError::LogTail { file, at }) => (file, at),
+        Err(other) => return Err(other.into()),
+    };
+    let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
+    let open = || match Rocks::open_to_read(folder, &settings, clock.clone()) {
+        Ok(store) => Ok(Arc::new(store) as Arc<dyn Store>),
+        Err(error) => Err(error.to_string()),
+    };
+    let TailCut { file, at, bytes, kept, size } =
+        cut_tail::<Ed25519>(&file, at, &config.fence.path, &origin, open).await?;
+    if json {
+        println!("{:#}", json!({"file": file, "at": at, "cutBytes": bytes, "kept": kept, "size": size}));
+    }
+    let (file, kept) = (file.display(), kept.display());
+    eprintln!(
+        "wuku: {file}: {bytes} bytes from byte {at} on were cut off and are kept in {kept}; the log has {size} entries"
+    );
+    eprintln!("wuku: 已截去 {file} 自第 {at} 字节起的 {bytes} 字节，存于 {kept}；日志共 {size} 条。");
+    eprintln!("wuku: next (接下来): wuku fsck, wuku serve");
     Ok(())
 }
 

@@ -11,6 +11,10 @@
 //!
 //! Order: key file, store, fence. A crash after the first leaves a key that is used when run again; after the second, a store whose log
 //! is ahead of the fence's, which is recognised and finished when run again; the hub does not start in between.
+mod tail;
+
+pub use tail::{TailCut, TailFault, cut_tail};
+
 use super::head::{self, Head, Stored};
 use crate::clock::Clock;
 use crate::failure::Failure;

@@ -16,6 +16,7 @@ pub mod rewrap; // another key-encryption key
 pub mod rocks; // on one machine
 pub mod space; // who may still write when the disk gets full
 pub mod vault; // no plain value on disk, no plain identity number in a key
+pub mod wal; // the engine's log files: an unfinished tail, or damage inside
 
 #[cfg(test)]
 pub mod conformance; // what every engine must pass

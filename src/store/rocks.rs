@@ -26,6 +26,7 @@ use super::contract::{
 };
 use super::key_space::{self, FORMAT_VERSION, MetaRow, RECORD_PREFIX_BYTES};
 use super::limited::{Limited, settle};
+use super::wal::{self, Fault, Reading};
 use crate::clock::Clock;
 
 /// Reads of more rows than this leave the worker.
@@ -112,13 +113,38 @@ impl Rocks {
     ///
     /// # Errors
     /// [`RocksError::Absent`], [`RocksError::InUse`], [`RocksError::Unfinished`], [`RocksError::TooNew`],
-    /// [`RocksError::Damaged`], [`RocksError::Engine`].
+    /// [`RocksError::Damaged`], [`RocksError::LogDamaged`], [`RocksError::LogTail`], [`RocksError::Engine`].
     pub fn open(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
         if !path.join("CURRENT").is_file() {
             return Err(RocksError::Absent(path.into())); // a typo in a path must not become an empty hub
         }
+        let failed = |source| RocksError::Folder { path: path.into(), source };
+        // Before the engine looks: what it recovers it rewrites, without what it passed over.
+        if let Some(fault) = wal::damaged_inside(path).map_err(failed)? {
+            return Err(RocksError::of_log(fault));
+        }
         let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
-        let db = DB::open(&options, path).map_err(|error| RocksError::of(path, &error))?;
+        let db = DB::open(&options, path).map_err(|error| match RocksError::of(path, &error) {
+            RocksError::Damaged { path, reason } => match wal::unfinished_tail(&path) {
+                Ok(Some(tail)) => RocksError::of_log(tail),
+                _ => RocksError::Damaged { path, reason },
+            },
+            other => other,
+        })?;
+        Self::of_format(db, path, clock)
+    }
+
+    /// Opens a data folder without writing anything: to judge it. Every commit is refused.
+    ///
+    /// # Errors
+    /// As [`Rocks::open`]; another process that has it open is not noticed.
+    pub fn open_to_read(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
+        let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
+        let db = DB::open_for_read_only(&options, path, false).map_err(|error| RocksError::of(path, &error))?;
+        Self::of_format(db, path, clock)
+    }
+
+    fn of_format(db: DB, path: &Path, clock: Clock) -> Result<Limited<Self>, RocksError> {
         let row = db.get(key_space::meta(MetaRow::FormatVersion)).map_err(|error| RocksError::of(path, &error))?;
         let row = row.ok_or_else(|| RocksError::Unfinished(path.into()))?;
         let found = Versioned::parse(&Bytes::from(row)).ok().and_then(|row| row.body.as_ref().try_into().ok());
@@ -371,6 +397,33 @@ pub enum RocksError {
         /// What the engine says.
         reason: String,
     },
+    /// A log file of the engine does not read in its middle: what was acknowledged would be forgotten. Nothing was changed.
+    #[error(
+        "{} is damaged at byte {at}, and the record at byte {next} still reads: this is no unfinished write, and opening would \
+             lose what was acknowledged. Keep everything and restore from a backup. \
+             （预写日志第 {at} 字节处损坏，其后仍有完整记录；请保留现场，从备份恢复。）",
+        file.display()
+    )]
+    LogDamaged {
+        /// Which file.
+        file: PathBuf,
+        /// Where the record begins that does not read.
+        at: u64,
+        /// Where the next begins that does.
+        next: u64,
+    },
+    /// The newest log file ends in something that does not read.
+    #[error(
+        "{} does not read from byte {at} to its end: a write that was cut off, or a damaged one. `wuku recover --tail` cuts it \
+             off if nothing acknowledged is lost by it. （预写日志自第 {at} 字节起至末尾无法读取，请运行 wuku recover --tail。）",
+        file.display()
+    )]
+    LogTail {
+        /// Which file.
+        file: PathBuf,
+        /// Where it stops being readable.
+        at: u64,
+    },
     /// The folder cannot be made or read.
     #[error("data folder {}: {source}", path.display())]
     Folder {
@@ -390,6 +443,15 @@ pub enum RocksError {
 }
 
 impl RocksError {
+    fn of_log(fault: Fault) -> Self {
+        let Fault { file, reading } = fault;
+        match reading {
+            Reading::Damaged { at, next } => Self::LogDamaged { file, at, next },
+            Reading::Torn { at } => Self::LogTail { file, at },
+            Reading::Whole => Self::Damaged { path: file, reason: "it reads whole".into() },
+        }
+    }
+
     fn of(path: &Path, error: &rocksdb::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), error.to_string());
         match error.kind() {
@@ -499,7 +561,33 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&wal, bytes).unwrap();
-        assert!(matches!(open(image.path()), Err(RocksError::Damaged { .. })));
+        assert!(matches!(open(image.path()), Err(RocksError::LogDamaged { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_last_record_that_does_not_read_is_named_and_a_folder_cut_at_it_opens() {
+        let (_folder, path, store) = made();
+        for n in 0..50 {
+            write(&store, n).await;
+        }
+        let image = crash_image(&path);
+        let wal = newest_wal(image.path());
+        let mut bytes = fs::read(&wal).unwrap();
+        let length = bytes.len();
+        bytes[length - 20..].fill(0);
+        fs::write(&wal, &bytes).unwrap();
+        let Err(RocksError::LogTail { file, at }) = open(image.path()) else { panic!("it must name the tail") };
+        assert_eq!(file, wal);
+        let cut = wal::Cut::make(&file, at).unwrap();
+        let judged = Rocks::open_to_read(image.path(), &small(), clock()).unwrap();
+        assert_eq!(entries(&judged).await, (0..49).collect::<Vec<_>>());
+        let batch = Batch::new(BatchId([1; 16]));
+        assert!(judged.commit(batch).await.is_err(), "it was opened to read");
+        drop(judged);
+        cut.undo().unwrap();
+        assert_eq!(fs::read(&wal).unwrap(), bytes, "judging has changed nothing");
+        wal::Cut::make(&file, at).unwrap();
+        assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
     }
 
     #[tokio::test]
