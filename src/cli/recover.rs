@@ -8,9 +8,10 @@ use crate::config::Config;
 use crate::edge::trust::read_file;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::{Ed25519, LogKey, Origin, SuiteName};
-use crate::receipt::recover::{Loss, NewLog, RecoverFault, TailCut, cut_tail, new_log};
+use crate::receipt::recover::{Loss, NewLog, RecoverFault, cut_tails, new_log};
 use crate::store::Store;
 use crate::store::rocks::{Rocks, RocksError};
+use crate::store::wal::Cut;
 use clap::{ArgGroup, Args};
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -92,11 +93,13 @@ pub fn run(args: &RecoverArgs, clock: &Clock) -> CliResult {
 /// Cuts off what the engine's log ends in and nobody can read. Where the store opens, there is nothing to cut.
 async fn tail(config: &Config, json: bool, clock: &Clock) -> CliResult {
     let (folder, settings) = (&config.data.path, hub::settings(config));
-    let (file, at) = match Rocks::open(folder, &settings, clock.clone()) {
+    let tails = match Rocks::open(folder, &settings, clock.clone()) {
         Ok(_) => {
-            return Err(CliError("the store opens, there is no tail to cut: start the hub (库可打开，无需截断)".into()));
+            return Err(CliError(
+                "the store opens, there is no tail to cut: start the hub (库可打开，无需截断)".into(),
+            ));
         }
-        Err(RocksError::LogTail { file, at }) => (file, at),
+        Err(RocksError::LogTail { tails, .. }) => tails,
         Err(other) => return Err(other.into()),
     };
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
@@ -104,16 +107,17 @@ async fn tail(config: &Config, json: bool, clock: &Clock) -> CliResult {
         Ok(store) => Ok(Arc::new(store) as Arc<dyn Store>),
         Err(error) => Err(error.to_string()),
     };
-    let TailCut { file, at, bytes, kept, size } =
-        cut_tail::<Ed25519>(&file, at, &config.fence.path, &origin, open).await?;
+    let left = cut_tails::<Ed25519>(tails, &config.fence.path, &origin, open).await?;
     if json {
-        println!("{:#}", json!({"file": file, "at": at, "cutBytes": bytes, "kept": kept, "size": size}));
+        let cuts = left.cuts.iter().map(
+            |Cut { tail, bytes, kept }| json!({"file": tail.file, "at": tail.at, "cutBytes": bytes, "kept": kept}),
+        );
+        println!("{:#}", json!({"cuts": cuts.collect::<Vec<_>>(), "size": left.size}));
     }
-    let (file, kept) = (file.display(), kept.display());
-    eprintln!(
-        "wuku: {file}: {bytes} bytes from byte {at} on were cut off and are kept in {kept}; the log has {size} entries"
-    );
-    eprintln!("wuku: 已截去 {file} 自第 {at} 字节起的 {bytes} 字节，存于 {kept}；日志共 {size} 条。");
+    for Cut { tail, bytes, kept } in &left.cuts {
+        eprintln!("wuku: {tail}: {bytes} bytes were cut off and are kept in {} (已截去，原字节留存)", kept.display());
+    }
+    eprintln!("wuku: the log has {} entries, all that the fence has seen (日志条目齐全)", left.size);
     eprintln!("wuku: next (接下来): wuku fsck, wuku serve");
     Ok(())
 }

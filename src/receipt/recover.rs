@@ -13,7 +13,7 @@
 //! is ahead of the fence's, which is recognised and finished when run again; the hub does not start in between.
 mod tail;
 
-pub use tail::{TailCut, TailFault, cut_tail};
+pub use tail::{Shortened, TailFault, cut_tails};
 
 use super::head::{self, Head, Stored};
 use crate::clock::Clock;

@@ -130,6 +130,17 @@ impl Fence {
         Ok(notes)
     }
 
+    /// The slot that does not read, and why, where the other one does: what a crash in the middle of a write leaves, until the next
+    /// head is written over it; or a changed bit.
+    #[must_use]
+    pub fn torn(folder: &Path) -> Option<String> {
+        let [first, second] = SLOT_NAMES.map(|name| (name, read_slot(&folder.join(name))));
+        match (first, second) {
+            ((name, Err(why)), (_, Ok(_))) | ((_, Ok(_)), (name, Err(why))) => Some(format!("{name}: {why}")),
+            _ => None,
+        }
+    }
+
     /// The newest head this fence holds.
     #[must_use]
     pub fn newest(&self) -> Option<&Head> {

@@ -26,7 +26,7 @@ use super::contract::{
 };
 use super::key_space::{self, FORMAT_VERSION, MetaRow, RECORD_PREFIX_BYTES};
 use super::limited::{Limited, settle};
-use super::wal::{self, Fault, Reading};
+use super::wal::{self, Damage, Tail};
 use crate::clock::Clock;
 
 /// Reads of more rows than this leave the worker.
@@ -120,13 +120,13 @@ impl Rocks {
         }
         let failed = |source| RocksError::Folder { path: path.into(), source };
         // Before the engine looks: what it recovers it rewrites, without what it passed over.
-        if let Some(fault) = wal::damaged_inside(path).map_err(failed)? {
-            return Err(RocksError::of_log(fault));
+        if let Some(Damage { file, at, next }) = wal::damaged_inside(path).map_err(failed)? {
+            return Err(RocksError::LogDamaged { file, at, next });
         }
         let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
         let db = DB::open(&options, path).map_err(|error| match RocksError::of(path, &error) {
-            RocksError::Damaged { path, reason } => match wal::unfinished_tail(&path) {
-                Ok(Some(tail)) => RocksError::of_log(tail),
+            RocksError::Damaged { path, reason } => match wal::unfinished_tails(&path) {
+                Ok(tails) if !tails.is_empty() => RocksError::LogTail { tails, reason },
                 _ => RocksError::Damaged { path, reason },
             },
             other => other,
@@ -412,17 +412,17 @@ pub enum RocksError {
         /// Where the next begins that does.
         next: u64,
     },
-    /// The newest log file ends in something that does not read.
+    /// A log file of the engine ends in something that does not read.
     #[error(
-        "{} does not read from byte {at} to its end: a write that was cut off, or a damaged one. `wuku recover --tail` cuts it \
-             off if nothing acknowledged is lost by it. （预写日志自第 {at} 字节起至末尾无法读取，请运行 wuku recover --tail。）",
-        file.display()
+        "the engine's log does not read to its end ({}): a write that was cut off, or a damaged one. `wuku recover --tail` cuts it \
+             off if nothing recorded is lost by it. （预写日志末尾无法读取，请运行 wuku recover --tail。） {reason}",
+        tails.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     )]
     LogTail {
-        /// Which file.
-        file: PathBuf,
-        /// Where it stops being readable.
-        at: u64,
+        /// Which files, and from where on.
+        tails: Vec<Tail>,
+        /// What the engine says.
+        reason: String,
     },
     /// The folder cannot be made or read.
     #[error("data folder {}: {source}", path.display())]
@@ -443,15 +443,6 @@ pub enum RocksError {
 }
 
 impl RocksError {
-    fn of_log(fault: Fault) -> Self {
-        let Fault { file, reading } = fault;
-        match reading {
-            Reading::Damaged { at, next } => Self::LogDamaged { file, at, next },
-            Reading::Torn { at } => Self::LogTail { file, at },
-            Reading::Whole => Self::Damaged { path: file, reason: "it reads whole".into() },
-        }
-    }
-
     fn of(path: &Path, error: &rocksdb::Error) -> Self {
         let (path, reason) = (path.to_path_buf(), error.to_string());
         match error.kind() {
@@ -576,18 +567,24 @@ mod tests {
         let length = bytes.len();
         bytes[length - 20..].fill(0);
         fs::write(&wal, &bytes).unwrap();
-        let Err(RocksError::LogTail { file, at }) = open(image.path()) else { panic!("it must name the tail") };
-        assert_eq!(file, wal);
-        let cut = wal::Cut::make(&file, at).unwrap();
+        let Err(RocksError::LogTail { tails, .. }) = open(image.path()) else { panic!("it must name the tail") };
+        let [tail] = tails.as_slice() else { panic!("{tails:?}") };
+        assert_eq!(tail.file, wal);
+        let cut = wal::Cut::make(tail.clone()).unwrap();
         let judged = Rocks::open_to_read(image.path(), &small(), clock()).unwrap();
         assert_eq!(entries(&judged).await, (0..49).collect::<Vec<_>>());
-        let batch = Batch::new(BatchId([1; 16]));
-        assert!(judged.commit(batch).await.is_err(), "it was opened to read");
+        write_refused(&judged).await;
         drop(judged);
         cut.undo().unwrap();
         assert_eq!(fs::read(&wal).unwrap(), bytes, "judging has changed nothing");
-        wal::Cut::make(&file, at).unwrap();
+        wal::Cut::make(tail.clone()).unwrap();
         assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
+    }
+
+    async fn write_refused(store: &dyn Store) {
+        let mut batch = Batch::new(BatchId([1; 16]));
+        batch.put(key_space::head(), vec![1]);
+        assert!(store.commit(batch).await.is_err(), "it was opened to read");
     }
 
     #[tokio::test]

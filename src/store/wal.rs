@@ -11,7 +11,7 @@
 //! `crc32c u32 ‖ length u16 ‖ type u8 ‖ payload`, all little-endian, the checksum masked and over type and payload; fewer than seven
 //! bytes at a block's end are filling. A record is one fragment of type 1, or 2 (first), 3 (middle) …, 4 (last).
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -44,45 +44,68 @@ pub enum Reading {
     },
 }
 
-/// A log file with something wrong.
+/// A log file that is damaged inside.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct Damage {
     /// Which file.
     pub file: PathBuf,
-    /// How it reads; never whole.
-    pub reading: Reading,
+    /// Where the record begins that does not read.
+    pub at: u64,
+    /// Where the next one begins that does.
+    pub next: u64,
+}
+
+/// A log file that does not read from some byte to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tail {
+    /// Which file.
+    pub file: PathBuf,
+    /// From where on.
+    pub at: u64,
+}
+
+impl std::fmt::Display for Tail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} from byte {} on", self.file.display(), self.at)
+    }
 }
 
 /// The first manifest or log file of a data folder that is damaged inside; an unfinished tail is none.
 ///
 /// # Errors
 /// A file that cannot be read. One that vanishes meanwhile is passed over: a running hub removes what it no longer needs.
-pub fn damaged_inside(folder: &Path) -> io::Result<Option<Fault>> {
+pub fn damaged_inside(folder: &Path) -> io::Result<Option<Damage>> {
     for file in manifest(folder).into_iter().chain(log_files(folder)?) {
         let reading = match File::open(&file).and_then(examine) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             reading => reading?,
         };
-        if matches!(reading, Reading::Damaged { .. }) {
-            return Ok(Some(Fault { file, reading }));
+        if let Reading::Damaged { at, next } = reading {
+            return Ok(Some(Damage { file, at, next }));
         }
     }
     Ok(None)
 }
 
-/// The unfinished tail of a folder's newest log file that is not empty, if it has one.
+/// The unfinished tails of a folder: of its newest log file that is not empty, and of its manifest. A write that was under way is
+/// in one of them, or in both.
 ///
 /// # Errors
 /// A file that cannot be read.
-pub fn unfinished_tail(folder: &Path) -> io::Result<Option<Fault>> {
-    for file in log_files(folder)?.into_iter().rev() {
-        if fs::metadata(&file)?.len() == 0 {
-            continue; // made, and the power went before anything was written
+pub fn unfinished_tails(folder: &Path) -> io::Result<Vec<Tail>> {
+    let mut tails = Vec::new();
+    let mut newest = None;
+    for file in log_files(folder)? {
+        if fs::metadata(&file)?.len() > 0 {
+            newest = Some(file); // an empty one was made, and the power went before anything was written
         }
-        let reading = examine(File::open(&file)?)?;
-        return Ok(matches!(reading, Reading::Torn { .. }).then_some(Fault { file, reading }));
     }
-    Ok(None)
+    for file in newest.into_iter().chain(manifest(folder)) {
+        if let Reading::Torn { at } = examine(File::open(&file)?)? {
+            tails.push(Tail { file, at });
+        }
+    }
+    Ok(tails)
 }
 
 /// Reads a log file to its end.
@@ -195,12 +218,10 @@ fn log_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// An unfinished tail that was cut off, its bytes kept in a file beside.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
-    /// The log file.
-    pub file: PathBuf,
-    /// Its length now.
-    pub at: u64,
+    /// What it was; its file ends at its beginning now.
+    pub tail: Tail,
     /// How many bytes were cut off.
     pub bytes: u64,
     /// Where they are kept.
@@ -208,24 +229,24 @@ pub struct Cut {
 }
 
 impl Cut {
-    /// Cuts a log file off at `at`. The bytes are durable in the other file before they leave this one: a crash leaves them in
-    /// both, or in the other only.
+    /// Cuts a tail off. The bytes are durable in the other file before they leave this one: a crash leaves them in both, or in the
+    /// other only.
     ///
     /// # Errors
     /// The disk's.
-    pub fn make(file: &Path, at: u64) -> io::Result<Self> {
-        let mut name = file.as_os_str().to_owned();
-        name.push(format!(".cut-{at}"));
+    pub fn make(tail: Tail) -> io::Result<Self> {
+        let mut name = tail.file.as_os_str().to_owned();
+        name.push(format!(".cut-{}", tail.at));
         let kept = PathBuf::from(name);
-        let mut log = OpenOptions::new().read(true).write(true).open(file)?;
-        log.seek(SeekFrom::Start(at))?;
+        let mut log = OpenOptions::new().read(true).write(true).open(&tail.file)?;
+        log.seek(SeekFrom::Start(tail.at))?;
         let mut copy = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&kept)?;
         let bytes = io::copy(&mut log, &mut copy)?;
         copy.sync_all()?;
-        sync_folder_of(file)?;
-        log.set_len(at)?;
+        sync_folder_of(&tail.file)?;
+        log.set_len(tail.at)?;
         log.sync_all()?;
-        Ok(Self { file: file.into(), at, bytes, kept })
+        Ok(Self { tail, bytes, kept })
     }
 
     /// Puts the bytes back: everything is as it was.
@@ -233,13 +254,12 @@ impl Cut {
     /// # Errors
     /// The disk's; the bytes are still in [`Cut::kept`] then.
     pub fn undo(self) -> io::Result<()> {
-        let mut log = OpenOptions::new().write(true).open(&self.file)?;
-        log.seek(SeekFrom::Start(self.at))?;
+        let mut log = OpenOptions::new().write(true).open(&self.tail.file)?;
+        log.seek(SeekFrom::Start(self.tail.at))?;
         io::copy(&mut File::open(&self.kept)?, &mut log)?;
-        log.flush()?;
         log.sync_all()?;
         fs::remove_file(&self.kept)?;
-        sync_folder_of(&self.file)
+        sync_folder_of(&self.tail.file)
     }
 }
 
@@ -290,7 +310,7 @@ mod tests {
 
     /// Three records, the middle one over four blocks: with its length, and where the second and third begin.
     fn three() -> (Vec<u8>, u64, u64) {
-        let records = [vec![1; 1_000], vec![2; 100_000], vec![3; 500]];
+        let records = [vec![0x11; 1_000], vec![0x55; 70_000], vec![0x66; 500]];
         let second = log(&records[..1]).len() as u64;
         let third = log(&records[..2]).len() as u64;
         (log(&records), second, third)
@@ -309,7 +329,7 @@ mod tests {
     #[test]
     fn cut_anywhere_the_last_record_is_torn_and_never_damage() {
         let (file, second, third) = three();
-        for length in (0..file.len()).step_by(37) {
+        for length in (0..file.len()).step_by(211) {
             let at = length as u64;
             let expected = match at {
                 at if at == 0 || at == second || at == third => Reading::Whole,
@@ -342,7 +362,7 @@ mod tests {
     #[test]
     fn any_changed_bit_before_the_last_record_is_damage_inside() {
         let (file, second, third) = three();
-        for byte in (0..usize::try_from(third).unwrap()).step_by(61).chain(0..8) {
+        for byte in (0..usize::try_from(third).unwrap()).step_by(811).chain(0..8) {
             for bit in [0, 5, 7] {
                 let mut changed = file.clone();
                 changed[byte] ^= 1 << bit;
@@ -360,17 +380,16 @@ mod tests {
 
     #[test]
     fn a_zeroed_header_and_a_length_beyond_the_end_do_not_hide_what_follows() {
-        let (file, second, third) = three();
-        let mut zeroed = file.clone();
+        let (file, second, _) = three();
+        let mut zeroed = file;
         zeroed[..HEADER_BYTES].fill(0);
         assert_eq!(read(&zeroed), Reading::Damaged { at: 0, next: second });
-        let records = [vec![1; 1_000], vec![2; 1_000], vec![3; 500]];
+        let records = [vec![0x11; 1_000], vec![0x55; 1_000], vec![0x66; 500]];
         let mut long = log(&records);
         let second = log(&records[..1]).len();
         long[second + 5] = 0x7f;
         let next = log(&records[..2]).len() as u64;
         assert_eq!(read(&long), Reading::Damaged { at: second as u64, next });
-        assert!(third > 0);
     }
 
     #[test]
@@ -381,14 +400,14 @@ mod tests {
         bytes[usize::try_from(third).unwrap() + 20] ^= 1;
         fs::write(&file, &bytes).unwrap();
         fs::write(folder.path().join("000009.log"), b"").unwrap();
-        let tail = Fault { file: file.clone(), reading: Reading::Torn { at: third } };
-        assert_eq!(unfinished_tail(folder.path()).unwrap(), Some(tail));
+        let tail = Tail { file: file.clone(), at: third };
+        assert_eq!(unfinished_tails(folder.path()).unwrap(), [tail.clone()]);
         assert_eq!(damaged_inside(folder.path()).unwrap(), None);
-        let cut = Cut::make(&file, third).unwrap();
+        let cut = Cut::make(tail).unwrap();
         assert_eq!(cut.bytes, bytes.len() as u64 - third);
         assert_eq!(fs::read(&cut.kept).unwrap(), bytes[usize::try_from(third).unwrap()..]);
         assert_eq!(examine(File::open(&file).unwrap()).unwrap(), Reading::Whole);
-        assert_eq!(unfinished_tail(folder.path()).unwrap(), None);
+        assert_eq!(unfinished_tails(folder.path()).unwrap(), []);
         let kept = cut.kept.clone();
         cut.undo().unwrap();
         assert_eq!(fs::read(&file).unwrap(), bytes);

@@ -1,6 +1,7 @@
 //! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
 //!
 //! Ten kills, 500 in the long form, `WUKU_KILLS` for as many as one likes. `WUKU_SEED` repeats a run's choices, though never its timing.
+use crate::chance::Rng;
 use crate::client::{Caller, Proved, administration, licence, person, request_id};
 use crate::figure::{self, Target};
 use crate::harness::Hub;
@@ -11,10 +12,11 @@ use crate::world::{
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tonic::Status;
 use tonic_types::StatusExt;
 use wuku::cli::dev_certs::DevCerts;
+use wuku::config::Config;
 use wuku::failure::{Fault, Reason};
 use wuku::receipt::Outcome;
 use wuku::wire::proto::catalogue::v1::{
@@ -31,7 +33,7 @@ const CLERKS: u64 = 4;
 
 /// When a clerk tells the oracle that a change was acknowledged.
 #[derive(Clone, Copy, PartialEq)]
-enum Told {
+pub enum Told {
     /// As a caller may: when the acknowledgement is there.
     WhenAcknowledged,
     /// What a hub would do that acknowledges before it commits.
@@ -40,7 +42,7 @@ enum Told {
 
 /// A change as it was sent, to be sent again.
 #[derive(Clone)]
-enum Sent {
+pub enum Sent {
     Issue(IssueLicenceRequest),
     Order(ChangeLicenceRequest),
     Apply(ApplyGrantRequest),
@@ -52,14 +54,14 @@ enum Sent {
 
 /// What must be so of a licence or grant: what was acknowledged, unless what was sent after it took effect too.
 #[derive(Clone, Copy)]
-struct Expected<T> {
+pub struct Expected<T> {
     acknowledged: Option<T>,
     sent: Option<T>,
 }
 
 /// Everything the clerks were told, held against the hub after each kill.
 #[derive(Default)]
-struct Oracle {
+pub struct Oracle {
     licences: BTreeMap<String, Expected<LicenceState>>,
     grants: BTreeMap<String, Expected<GrantState>>,
     /// By identity number, the version of the record: each row takes effect once, so it is never more than 1.
@@ -69,8 +71,11 @@ struct Oracle {
     filed: (BTreeMap<String, Expected<LicenceState>>, BTreeMap<String, Expected<u64>>),
     /// Of this round: what was sent, by whom, and the acknowledgement if it came.
     changes: Vec<(Sent, Option<Proved>)>,
-    acknowledged: usize,
-    surprises: Vec<String>,
+    /// How many acknowledgements there were, and when the newest was there.
+    pub acknowledged: usize,
+    pub newest: Option<SystemTime>,
+    /// Reasons that a hub under this load does not give.
+    pub surprises: Vec<String>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -78,7 +83,7 @@ async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_kill
     let usual = if figure::long() { KILLS_LONG } else { KILLS };
     let kills = std::env::var("WUKU_KILLS").map_or(usual, |n| n.parse().unwrap());
     let mut rng = Rng::seeded();
-    let mut hub = city().await;
+    let mut hub = city(|_| {}).await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
     for kill in 0..kills {
         let ms = rng.between(20, 500);
@@ -104,7 +109,7 @@ async fn no_acknowledged_change_is_lost_or_doubled_however_often_the_hub_is_kill
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_oracle_catches_a_hub_that_acknowledges_before_it_commits() {
     let mut rng = Rng::seeded();
-    let mut hub = city().await;
+    let mut hub = city(|_| {}).await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
     for _ in 0..50 {
         let ms = rng.between(20, 120);
@@ -118,8 +123,8 @@ async fn the_oracle_catches_a_hub_that_acknowledges_before_it_commits() {
 }
 
 /// A hub whose window may ask for what the clerks change.
-async fn city() -> Hub {
-    let hub = Hub::new().await;
+pub async fn city(tune: impl FnOnce(&mut Config)) -> Hub {
+    let hub = Hub::tuned(tune).await;
     hub.grant_food().await;
     hub.caller(CONSOLE).put_resource(people_resource()).await.unwrap();
     hub.grant(WINDOW, full_grant(PEOPLE, &["name"])).await;
@@ -128,22 +133,7 @@ async fn city() -> Hub {
 
 /// Load, a kill after so many milliseconds, and the hub started again.
 async fn round(hub: &mut Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut Rng, ms: u64) {
-    oracle.lock().unwrap().changes.clear();
-    let clerks = (0..CLERKS).map(|_| {
-        let clerk = Clerk {
-            registry: hub.caller(REGISTRY),
-            window: hub.caller(WINDOW),
-            console: hub.caller(CONSOLE),
-            police: hub.caller(POPULATION),
-            certs: hub.certs.clone(),
-            oracle: oracle.clone(),
-            told,
-            rng: Rng(rng.next()),
-            mine: Vec::new(),
-        };
-        tokio::spawn(clerk.work())
-    });
-    let clerks: Vec<_> = clerks.collect();
+    let clerks = load(hub, oracle, told, rng);
     tokio::time::sleep(Duration::from_millis(ms)).await;
     hub.kill();
     for clerk in clerks {
@@ -152,8 +142,25 @@ async fn round(hub: &mut Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut
     hub.start();
 }
 
+/// Sets clerks to work, each until its connection is gone; what they are told goes to the oracle.
+pub fn load(hub: &Hub, oracle: &Arc<Mutex<Oracle>>, told: Told, rng: &mut Rng) -> Vec<tokio::task::JoinHandle<()>> {
+    oracle.lock().unwrap().changes.clear();
+    let clerk = |_| Clerk {
+        registry: hub.caller(REGISTRY),
+        window: hub.caller(WINDOW),
+        console: hub.caller(CONSOLE),
+        police: hub.caller(POPULATION),
+        certs: hub.certs.clone(),
+        oracle: oracle.clone(),
+        told,
+        rng: rng.fork(),
+        mine: Vec::new(),
+    };
+    (0..CLERKS).map(clerk).map(|clerk| tokio::spawn(clerk.work())).collect()
+}
+
 /// Everything the oracle holds against the hub.
-async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
+pub async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
     let mut problems = lost(hub, oracle).await;
     problems.append(&mut oracle.lock().unwrap().surprises);
     let changes = oracle.lock().unwrap().changes.clone();
@@ -182,7 +189,7 @@ async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
 }
 
 /// What was acknowledged and is not there, looked at before anything is sent again.
-async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
+pub async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
     let (licences, grants, residents) = {
         let oracle = oracle.lock().unwrap();
         (oracle.licences.clone(), oracle.grants.clone(), oracle.people.clone())
@@ -227,12 +234,12 @@ async fn lost(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
 
 impl Oracle {
     /// Puts aside what no later round touches; looking at all of it after each kill would take longer than the kills.
-    fn file(&mut self) {
+    pub fn file(&mut self) {
         self.filed.0.append(&mut self.licences);
         self.filed.1.append(&mut self.people);
     }
 
-    fn unfile(&mut self) {
+    pub fn unfile(&mut self) {
         self.licences.append(&mut self.filed.0);
         self.people.append(&mut self.filed.1);
     }
@@ -273,10 +280,13 @@ impl Sent {
             Self::Withdraw(request) => {
                 window.catalogue().withdraw_grant(request).await.map(|r| window.got(r.into_inner()))
             }
-            Self::Import(opening, file) => police.import(opening, &file).await.map(|report| {
-                assert_eq!(report.phase(), ImportPhase::Done, "{}", report.reason);
-                police.got(Chunk(report))
-            }),
+            Self::Import(opening, file) => {
+                let report = police.import(opening, &file).await?;
+                match report.phase() {
+                    ImportPhase::Done => Ok(police.got(Chunk(report))),
+                    phase => Err(Status::aborted(format!("the import is {phase:?}: {}", report.reason))),
+                }
+            }
             Self::Ask(request) => window.exchange().look_up(request).await.map(|r| window.got(r.into_inner())),
         }
     }
@@ -338,6 +348,7 @@ impl Clerk {
         table(&mut oracle).insert(id.to_owned(), Expected { acknowledged: Some(state), sent: None });
         oracle.changes[at].1 = Some(proved);
         oracle.acknowledged += 1;
+        oracle.newest = Some(SystemTime::now());
         Ok(())
     }
 
@@ -418,30 +429,10 @@ impl Clerk {
             oracle.changes.len() - 1
         };
         let proved = sent.send([&self.registry, &self.window, &self.console, &self.police]).await?;
-        self.oracle.lock().unwrap().changes[at].1 = Some(proved.clone());
+        let mut oracle = self.oracle.lock().unwrap();
+        oracle.changes[at].1 = Some(proved.clone());
+        oracle.newest = Some(SystemTime::now());
+        drop(oracle);
         Ok(proved)
-    }
-}
-
-/// xorshift64*: enough to choose with, and repeatable.
-struct Rng(u64);
-
-impl Rng {
-    fn seeded() -> Self {
-        let seed = std::env::var("WUKU_SEED").ok().and_then(|s| s.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from_be_bytes(crate::client::random()) | 1);
-        eprintln!("WUKU_SEED={seed}");
-        Self(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + (self.next() >> 8) % (high - low)
     }
 }

@@ -19,9 +19,17 @@ mod harness; // certificates, configuration, the process
 mod world; // who there is, what they may, one licence type
 
 mod desk; // clerks who go on whatever is done to the hub
+mod chance; // choices, repeatable
 mod figure; // what was measured, against its target
 
 mod backup; // a copy under load, restored elsewhere
 mod kills; // kill -9 under load, and an oracle that looks
 mod rotation; // every key and certificate changes under load
 mod upgrade; // a folder kept from an earlier build
+
+mod flips; // one changed bit, anywhere
+mod fsync; // a disk that says no
+mod power; // a power cut, and a disk that forgets what was not synced
+mod power_disk; // that disk
+mod power_fuse; // the same, mounted
+mod wal; // a torn tail, and damage inside

@@ -48,6 +48,9 @@ whats! {
     FenceUnreadable "FENCE_UNREADABLE"
         zh "防回退文件无法读取。" then_zh "核对 fence.path，挂上原来的磁盘；确已丢失的，运行 wuku recover --new-log --fence-lost。"
         en "The fence cannot be read." then_en "Check fence.path and mount its disk; if it is lost, run `wuku recover --new-log --fence-lost`.";
+    FenceTorn "FENCE_TORN"
+        zh "防回退文件的一个槽无法读取，另一个完好。" then_zh "断电会留下这样的槽，枢纽写入下一条时会覆盖它；未断电的，检查磁盘。"
+        en "One slot of the fence does not read, the other does." then_en "A power cut leaves that, and the next entry is written over it; without one, look at the disk.";
     FenceDiffers "FENCE_DIFFERS"
         zh "防回退文件见过库中没有的历史。" then_zh "恢复较新的备份；没有的，运行 wuku recover --new-log。"
         en "The fence has seen a history that the store does not have." then_en "Restore a newer backup; if there is none, run `wuku recover --new-log`.";

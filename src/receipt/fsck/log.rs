@@ -48,6 +48,9 @@ impl<S: Suite> Walk<'_, S> {
     }
 
     fn fence(&mut self) -> Option<FenceHead> {
+        if let Some(why) = self.subject.fence.and_then(Fence::torn) {
+            self.find(What::FenceTorn, "fence", why);
+        }
         match self.subject.fence.map(Fence::read)? {
             Ok(head) => head,
             Err(error) => {

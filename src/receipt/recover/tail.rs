@@ -1,4 +1,4 @@
-//! The end of the engine's newest log file does not read: was it a write that the power cut off, or was it acknowledged?
+//! The end of one of the engine's log files does not read: was it a write that the power cut off, or was it acknowledged?
 //!
 //! What was never acknowledged may go; nothing else. Two things say which it is. In the file: an acknowledged record is followed by
 //! readable ones unless it was the last, so a tail is cut only where nothing after it reads (`store::wal`). Beside it: the fence has
@@ -8,22 +8,16 @@ use super::super::start::{StartFault, compare};
 use crate::log::{Origin, Suite};
 use crate::store::Store;
 use crate::store::fence::Fence;
-use crate::store::wal::Cut;
+use crate::store::wal::{Cut, Tail};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-/// A tail that was cut off.
+/// What was cut off, and what is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TailCut {
-    /// The log file.
-    pub file: PathBuf,
-    /// Its length now.
-    pub at: u64,
-    /// How many bytes were cut off.
-    pub bytes: u64,
-    /// The file they are kept in.
-    pub kept: PathBuf,
+pub struct Shortened {
+    /// Each tail.
+    pub cuts: Vec<Cut>,
     /// How many entries the log has.
     pub size: u64,
 }
@@ -45,32 +39,31 @@ pub enum TailFault {
     Io(#[from] io::Error),
 }
 
-/// Cuts the log file off at `at`, from where nothing in it reads, unless that would lose what the fence has seen. `open_to_read`
-/// opens the folder without writing to it.
+/// Cuts off tails from where nothing in their files reads, unless that would lose what the fence has seen. `open_to_read` opens the
+/// folder without writing to it.
 ///
 /// # Errors
-/// A [`TailFault`]; the file is as it was then, but for [`TailFault::Io`].
-pub async fn cut_tail<S: Suite>(
-    file: &Path,
-    at: u64,
+/// A [`TailFault`]; the files are as they were then, but for [`TailFault::Io`].
+pub async fn cut_tails<S: Suite>(
+    tails: Vec<Tail>,
     fence: &Path,
     origin: &Origin,
     open_to_read: impl FnOnce() -> Result<Arc<dyn Store>, String>,
-) -> Result<TailCut, TailFault> {
+) -> Result<Shortened, TailFault> {
     let fence = Fence::read(fence)?;
-    let cut = Cut::make(file, at)?;
-    // A crash here leaves the file cut and not judged: the next start judges it in the same way, and the bytes are kept.
+    let mut cuts = Vec::new();
+    for tail in tails {
+        cuts.push(Cut::make(tail)?);
+    }
+    // A crash here leaves files cut and not judged: the next start judges them in the same way, and the bytes are kept.
     let left = match open_to_read() {
         Err(why) => Err(TailFault::StillDamaged(why)),
         Ok(store) => compare::<S>(store.as_ref(), fence.as_ref(), origin).await.map_err(TailFault::WouldLose),
     };
     match left {
-        Ok(head) => {
-            let Cut { file, at, bytes, kept } = cut;
-            Ok(TailCut { file, at, bytes, kept, size: head.map_or(0, |head| head.size) })
-        }
+        Ok(head) => Ok(Shortened { cuts, size: head.map_or(0, |head| head.size) }),
         Err(fault) => {
-            cut.undo()?;
+            cuts.into_iter().try_for_each(Cut::undo)?;
             Err(fault)
         }
     }
@@ -82,10 +75,11 @@ mod tests {
     use crate::log::Ed25519;
     use crate::receipt::house::House;
 
-    async fn cut(house: &House, store: Arc<dyn Store>) -> (Result<TailCut, TailFault>, Vec<u8>) {
+    async fn cut(house: &House, store: Arc<dyn Store>) -> (Result<Shortened, TailFault>, Vec<u8>) {
         let file = house.fence.with_file_name("000001.log");
         std::fs::write(&file, b"whole and torn").unwrap();
-        let done = cut_tail::<Ed25519>(&file, 6, &house.fence, &house.origin, || Ok(store)).await;
+        let tail = Tail { file: file.clone(), at: 6 };
+        let done = cut_tails::<Ed25519>(vec![tail], &house.fence, &house.origin, || Ok(store)).await;
         (done, std::fs::read(&file).unwrap())
     }
 
@@ -96,8 +90,8 @@ mod tests {
         house.stop().await;
         let (done, file) = cut(&house, house.store.clone()).await;
         let done = done.unwrap();
-        assert_eq!((done.size, done.bytes, file.as_slice()), (2, 8, b"whole ".as_slice()));
-        assert_eq!(std::fs::read(done.kept).unwrap(), b"and torn");
+        assert_eq!((done.size, done.cuts[0].bytes, file.as_slice()), (2, 8, b"whole ".as_slice()));
+        assert_eq!(std::fs::read(&done.cuts[0].kept).unwrap(), b"and torn");
     }
 
     #[tokio::test]
