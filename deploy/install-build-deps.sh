@@ -11,6 +11,8 @@ command -v make >/dev/null || missing+=(make)
 if [ "${1:-}" = "--test" ]; then
     command -v python3 >/dev/null || missing+=(python3)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v strace >/dev/null || missing+=(strace) # makes a sync fail
+    command -v mount >/dev/null || missing+=(mount)   # mounts the disk that forgets, over /dev/fuse
 fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 

@@ -19,7 +19,7 @@ use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite, VerifierKey};
 use crate::store::fence::{BEHIND_MS_MAX, FenceHandle, FenceThread, Head as FenceHead};
 use crate::store::key_space::Prefix;
 use crate::store::space::{For, Space};
-use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, key_space};
+use crate::store::{Batch, BatchId, BatchOutcome, Check, CommitError, Key, Snapshot, Store, StoreError, key_space};
 use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -376,6 +376,9 @@ impl<S: Suite> Sequencer<S> {
         for (unit, reply) in std::mem::take(&mut building.chosen) {
             place(&mut building, unit, reply);
         }
+        if building.entries.is_empty() {
+            building.time_s = self.time_s; // rows without an entry: the head's time stays that of its newest entry
+        }
         let leaves: Vec<Hash> = building.entries.iter().map(|entry| leaf_hash::<S>(entry)).collect();
         let appended = self.frontier.append(&leaves);
         for (tile, hashes) in self.edge.append(&leaves) {
@@ -479,6 +482,10 @@ impl<S: Suite> Sequencer<S> {
                     match self.parts.store.outcome(id).await {
                         Ok(BatchOutcome::Committed) => return Ok(()),
                         Ok(BatchOutcome::Absent) => break,
+                        // The next start learns from the disk whether it is there; its callers find it by request id.
+                        Err(error @ StoreError::Stopped(_)) => {
+                            return Err(Failure::new(Reason::RecordingStopped).because(error));
+                        }
                         Err(error) => {
                             tracing::warn!(%error, "the outcome of a batch is not known yet");
                             tokio::time::sleep(Duration::from_millis(100)).await;

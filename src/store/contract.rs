@@ -49,6 +49,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] while the engine itself does not know: ask again, and build on neither answer.
+    /// [`StoreError::Stopped`] where it never will: the process must end.
     async fn outcome(&self, id: BatchId) -> Result<BatchOutcome, StoreError>;
 
     /// Bytes of local disk that the engine may need beyond what it holds now to finish what it has begun; 0 for one that has no
@@ -94,7 +95,8 @@ pub trait Engine: Send + Sync {
     /// Fails while this engine cannot tell what became of an earlier batch (a failed disk write, a lost connection).
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] with the reason.
+    /// [`StoreError::Stopped`] with the reason where that will not change while the process lives; else
+    /// [`StoreError::Unavailable`].
     async fn certain(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -275,6 +277,10 @@ pub enum CommitError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// The engine has stopped for good in the middle of a write: this process will never know. Only a fresh start can tell, so
+    /// whoever waits for an outcome must end.
+    #[error("the store has stopped: {0}")]
+    Stopped(String),
     /// The engine cannot be reached or has stopped.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),

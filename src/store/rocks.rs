@@ -192,8 +192,8 @@ impl Engine for Rocks {
 
     async fn certain(&self) -> Result<(), StoreError> {
         match self.shared.broken.get() {
-            Some(reason) => Err(StoreError::Unavailable(reason.clone())),
-            None if self.shared.commit_lock.is_poisoned() => Err(StoreError::Unavailable(POISONED.into())),
+            Some(reason) => Err(StoreError::Stopped(reason.clone())),
+            None if self.shared.commit_lock.is_poisoned() => Err(StoreError::Stopped(POISONED.into())),
             None => Ok(()),
         }
     }
@@ -632,7 +632,7 @@ mod tests {
         let (_folder, _path, store) = made();
         store.engine().shared.broken.set("the disk said no".into()).unwrap();
         let batch = Batch::new(BatchId([1; 16]));
-        assert!(matches!(store.outcome(batch.id).await, Err(StoreError::Unavailable(_))));
+        assert!(matches!(store.outcome(batch.id).await, Err(StoreError::Stopped(_))), "waiting would never end");
         assert!(matches!(store.commit(batch).await, Err(CommitError::Unavailable(_))));
     }
 

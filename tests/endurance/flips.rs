@@ -7,6 +7,7 @@ use crate::chance::Rng;
 use crate::client;
 use crate::figure::{self, Target};
 use crate::harness::Hub;
+use crate::wal::folder_in_memory;
 use crate::world::{CONSOLE, PEOPLE, WINDOW, draft, full_grant, people, people_resource, resident};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -179,7 +180,7 @@ async fn make() -> Kept {
         }
     }
     assert!(hub.stop().await.success());
-    let folder = tempfile::tempdir().unwrap();
+    let folder = folder_in_memory();
     for (from, to) in [(&hub.config.data.path, "data"), (&hub.config.fence.path, "fence")] {
         std::fs::create_dir(folder.path().join(to)).unwrap();
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -203,7 +204,7 @@ async fn make() -> Kept {
 
 impl Kept {
     fn copy_whole(&self) -> TempDir {
-        let copy = tempfile::tempdir().unwrap();
+        let copy = folder_in_memory();
         for part in ["data", "fence", "keys"] {
             std::fs::create_dir(copy.path().join(part)).unwrap();
             for entry in std::fs::read_dir(self.folder.path().join(part)).unwrap().map(Result::unwrap) {

@@ -20,6 +20,11 @@ struct Image {
     ends: Vec<usize>,
 }
 
+/// A folder in memory, where there is such a place: hundreds of stores are opened here, and each syncs.
+pub fn folder_in_memory() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn settings() -> RocksSettings {
     RocksSettings { block_cache_bytes: 1 << 20, ..RocksSettings::default() }
 }
@@ -34,7 +39,7 @@ fn newest_wal(path: &Path) -> PathBuf {
 }
 
 async fn image(rng: &mut Rng) -> Image {
-    let made = tempfile::tempdir().unwrap();
+    let made = folder_in_memory();
     let path = made.path().join("data");
     let store = Rocks::create(&path, &settings(), Clock::system()).unwrap();
     let wal = newest_wal(&path);
@@ -43,7 +48,7 @@ async fn image(rng: &mut Rng) -> Image {
         let mut batch = Batch::new(BatchId::random().unwrap());
         // One in eight goes over a block's end.
         let bytes = if rng.below(8) == 0 { rng.below(40_000) } else { rng.below(600) };
-        batch.put_fresh(key_space::entry(n), vec![u8::try_from(n).unwrap(); bytes]);
+        batch.put_fresh(key_space::entry(n), vec![u8::try_from(n).unwrap() + 1; bytes]);
         store.commit(batch).await.unwrap();
         ends.push(usize::try_from(std::fs::metadata(&wal).unwrap().len()).unwrap());
     }
@@ -54,7 +59,7 @@ async fn image(rng: &mut Rng) -> Image {
 }
 
 fn copy(path: &Path) -> TempDir {
-    let image = tempfile::tempdir().unwrap();
+    let image = folder_in_memory();
     for entry in std::fs::read_dir(path).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
@@ -108,6 +113,9 @@ async fn damage_inside_the_log_is_refused_and_named() {
                 log[at / 512 * 512..end].fill(0);
             }
         }
+        if log == image.bytes {
+            continue; // the sector was of zeroes before
+        }
         let copy = image.with(&log);
         match open(copy.path()).err() {
             Some(RocksError::LogDamaged { file, at: from, next }) => {
@@ -118,7 +126,6 @@ async fn damage_inside_the_log_is_refused_and_named() {
                 );
             }
             Some(other) => panic!("run {run}, byte {at}: {other}"),
-            None if log == image.bytes => {} // the sector was of zeroes before
             None => panic!("run {run}: damage at byte {at} was passed over"),
         }
         let kept = std::fs::read(copy.path().join(image.wal.file_name().unwrap())).unwrap();
