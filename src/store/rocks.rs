@@ -131,7 +131,7 @@ impl Rocks {
             },
             other => other,
         })?;
-        Self::of_format(db, path, clock)
+        Self::of_format(db, path, settings, clock)
     }
 
     /// Opens a data folder without writing anything: to judge it. Every commit is refused.
@@ -141,10 +141,10 @@ impl Rocks {
     pub fn open_to_read(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
         let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
         let db = DB::open_for_read_only(&options, path, false).map_err(|error| RocksError::of(path, &error))?;
-        Self::of_format(db, path, clock)
+        Self::of_format(db, path, settings, clock)
     }
 
-    fn of_format(db: DB, path: &Path, clock: Clock) -> Result<Limited<Self>, RocksError> {
+    fn of_format(db: DB, path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
         let row = db.get(key_space::meta(MetaRow::FormatVersion)).map_err(|error| RocksError::of(path, &error))?;
         let row = row.ok_or_else(|| RocksError::Unfinished(path.into()))?;
         let found = Versioned::parse(&Bytes::from(row)).ok().and_then(|row| row.body.as_ref().try_into().ok());
