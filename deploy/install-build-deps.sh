@@ -10,6 +10,8 @@ command -v g++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)
 if [ "${1:-}" = "--test" ]; then
     command -v python3 >/dev/null || missing+=(python3)
+    compgen -G '/usr/lib*/faketime/libfaketimeMT.so.1' >/dev/null || \
+        compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     command -v strace >/dev/null || missing+=(strace) # makes a sync fail
     command -v mount >/dev/null || missing+=(mount)   # mounts the disk that forgets, over /dev/fuse

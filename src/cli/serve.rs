@@ -28,7 +28,7 @@ use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tonic::service::Routes;
 
 /// Arguments of `wuku serve`.
@@ -90,7 +90,9 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
         }
     }
     tokio::spawn(sum_up(exchange.clone(), metrics.clone()));
-    tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone()));
+    // Before anybody is told that it answers: a signal that comes at once must find its handler.
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::spawn(stop_on_signal(exchange.clone(), stopping.clone(), signals));
     if json {
         println!("{}", serde_json::json!({ "address": grpc.to_string(), "adminAddress": http.to_string() }));
     }
@@ -188,10 +190,12 @@ async fn sum_up(exchange: Arc<Exchange>, metrics: Metrics) {
 }
 
 /// SIGTERM, SIGINT, or recording that stopped for good.
-async fn stop_on_signal(exchange: Arc<Exchange>, stopping: Arc<tokio::sync::watch::Sender<bool>>) {
+async fn stop_on_signal(
+    exchange: Arc<Exchange>,
+    stopping: Arc<tokio::sync::watch::Sender<bool>>,
+    (mut terminate, mut interrupt): (Signal, Signal),
+) {
     let mut stopped = exchange.recorder.ledger().stopped();
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    let (Ok(mut terminate), Ok(mut interrupt)) = signals else { return };
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

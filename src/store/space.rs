@@ -31,6 +31,8 @@ const RATE_OVER_S: f64 = 60.0;
 const DISK_FOR_TWO: u64 = 3;
 /// Having been short, a level is left again only with this part of the reserve to spare, so that it does not flicker.
 const SPARE_PART: u64 = 8;
+/// Before somebody is refused the disk is looked at once more, where the last look is older than this.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// When a caller refused for space may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
@@ -102,6 +104,7 @@ struct Shared {
     asked: AtomicU64,
     rate: Mutex<Rate>,
     looked: Mutex<Instant>,
+    look_again_after: Duration,
     room: watch::Sender<Room>,
 }
 
@@ -117,17 +120,21 @@ impl Space {
     #[must_use]
     pub fn boundless() -> Self {
         let settings = SpaceSettings { reserve_bytes_min: 0, reserve_bytes_max: 0 };
-        Self::measured(|| (None, 0), settings)
+        Self::measured(|| (None, 0), settings, Duration::MAX)
     }
 
     /// The room on the file system of `folder`, looked at once now; `margin` says what the engine needs to itself.
     pub fn of(folder: &Path, margin: impl Fn() -> u64 + Send + Sync + 'static, settings: SpaceSettings) -> Self {
         let folder = folder.to_path_buf();
-        Self::measured(move || (free_bytes(&folder), margin()), settings)
+        Self::measured(move || (free_bytes(&folder), margin()), settings, LOOK_AGAIN_AFTER)
     }
 
     /// A gate over any measure of free bytes and margin.
-    fn measured(measure: impl Fn() -> (Option<u64>, u64) + Send + Sync + 'static, settings: SpaceSettings) -> Self {
+    fn measured(
+        measure: impl Fn() -> (Option<u64>, u64) + Send + Sync + 'static,
+        settings: SpaceSettings,
+        look_again_after: Duration,
+    ) -> Self {
         let room = Room { free: None, margin: 0, reserve: 0, rate: 0, level: Level::Plenty };
         let seen = move || {
             let (free, margin) = measure();
@@ -140,6 +147,7 @@ impl Space {
             asked: AtomicU64::new(0),
             rate: Mutex::default(),
             looked: Mutex::new(Instant::now()),
+            look_again_after,
             room: watch::channel(room).0,
         }));
         space.look();
@@ -158,6 +166,9 @@ impl Space {
             For::Clearing => return Ok(()),
         };
         if left.load(Ordering::Relaxed) <= 0 {
+            self.look_again();
+        }
+        if left.load(Ordering::Relaxed) <= 0 {
             return Err(Failure::new(Reason::StorageLow).retry_after(RETRY_AFTER).because(self.words()));
         }
         // Many at once may each see the last byte free: what they take beyond it comes out of the margin, which is larger by far.
@@ -175,6 +186,13 @@ impl Space {
         let now = Instant::now();
         let before = std::mem::replace(&mut *self.0.looked.lock().unwrap_or_else(PoisonError::into_inner), now);
         self.look_after(now.duration_since(before));
+    }
+
+    /// Before anybody is refused: what was taken off since the last look is more than what was written.
+    fn look_again(&self) {
+        if self.0.looked.lock().unwrap_or_else(PoisonError::into_inner).elapsed() >= self.0.look_again_after {
+            self.look();
+        }
     }
 
     fn look_after(&self, passed: Duration) {
@@ -311,7 +329,7 @@ mod tests {
     fn disk(free: u64) -> (Space, Arc<AtomicU64>) {
         let free = Arc::new(AtomicU64::new(free));
         let reads = free.clone();
-        (Space::measured(move || (Some(reads.load(Ordering::SeqCst)), MARGIN), SETTINGS), free)
+        (Space::measured(move || (Some(reads.load(Ordering::SeqCst)), MARGIN), SETTINGS, Duration::MAX), free)
     }
 
     fn may(space: &Space) -> (bool, bool) {
@@ -377,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_file_system_that_does_not_tell_its_room_refuses_nothing() {
-        let space = Space::measured(|| (None, MARGIN), SETTINGS);
+        let space = Space::measured(|| (None, MARGIN), SETTINGS, Duration::MAX);
         assert_eq!(may(&space), (true, true));
         assert_eq!(may(&Space::boundless()), (true, true));
         assert!(free_bytes(&std::env::temp_dir()).is_some_and(|free| free > 0));

@@ -1,7 +1,7 @@
 //! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
 //!
-//! Ten kills, 500 in the long form, `WUKU_KILLS` for as many as one likes. `WUKU_SEED` repeats a run's choices, though never its timing.
 use crate::chance::Rng;
+//! Thirty kills, 500 in the long form, `WUKU_KILLS` for as many as one likes. `WUKU_SEED` repeats a run's choices, though never its timing.
 use crate::client::{Caller, Proved, administration, licence, person, request_id};
 use crate::figure::{self, Target};
 use crate::harness::Hub;
@@ -9,6 +9,7 @@ use crate::world::{
     CONSOLE, Chunk, FOOD, FOOD_FIELDS, PEOPLE, POLICE, POPULATION, REGISTRY, WINDOW, draft, full_grant, issuing,
     opening, order, ordering, people, people_resource, resident,
 };
+use futures_util::StreamExt;
 use prost::Message;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -27,9 +28,10 @@ use wuku::wire::proto::intake::v1::{ImportOpening, ImportPhase, ImportScope};
 use wuku::wire::proto::library::v1::LicenceState;
 use wuku::wire::proto::licence::v1::{ChangeLicenceRequest, IssueLicenceRequest, OrderAction};
 
-const KILLS: u32 = 10;
+const KILLS: u32 = 30;
 const KILLS_LONG: u32 = 500;
 const CLERKS: u64 = 4;
+const REPEATED_AT_ONCE: usize = 16;
 
 /// When a clerk tells the oracle that a change was acknowledged.
 #[derive(Clone, Copy, PartialEq)]
@@ -167,8 +169,13 @@ pub async fn held(hub: &Hub, oracle: &Arc<Mutex<Oracle>>) -> Vec<String> {
     let (registry, window, console) = (hub.caller(REGISTRY), hub.caller(WINDOW), hub.caller(CONSOLE));
     let police = hub.caller(POPULATION);
     let callers = [&registry, &window, &console, &police];
-    for (sent, acknowledged) in changes {
+    // Of one clerk at most the last was not acknowledged, so their order no longer matters.
+    let repeated = changes.into_iter().map(|(sent, acknowledged)| async move {
         let (first, again) = (sent.send(callers).await, sent.send(callers).await);
+        (sent, acknowledged, first, again)
+    });
+    let repeated: Vec<_> = futures_util::stream::iter(repeated).buffer_unordered(REPEATED_AT_ONCE).collect().await;
+    for (sent, acknowledged, first, again) in repeated {
         let (Ok(first), Ok(again)) = (first, again) else {
             problems.push(format!("{} cannot be sent again", sent.name()));
             continue;

@@ -33,3 +33,7 @@ mod power; // a power cut, and a disk that forgets what was not synced
 mod power_disk; // that disk
 mod power_fuse; // the same, mounted
 mod wal; // a torn tail, and damage inside
+mod clock; // clocks that go back, far ahead, or stand still
+mod fail_points; // every step of both roads fails, its write lost and its write kept
+mod fence; // what the fence sees, and how a hub goes on after it
+mod space; // a disk that gets full
