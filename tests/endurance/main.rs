@@ -36,4 +36,5 @@ mod wal; // a torn tail, and damage inside
 mod clock; // clocks that go back, far ahead, or stand still
 mod fail_points; // every step of both roads fails, its write lost and its write kept
 mod fence; // what the fence sees, and how a hub goes on after it
+mod init_kills; // wuku init killed at any moment
 mod space; // a disk that gets full
