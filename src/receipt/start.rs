@@ -202,7 +202,7 @@ async fn open<S: Suite>(
     }
     let fence = Fence::open(fence_dir).map_err(StartFault::FenceUnreadable)?;
     let stored = compare::<S>(store.as_ref(), fence.newest(), &origin).await?;
-    hold_against_kept::<S>(store.as_ref(), fence_dir, &key, stored.as_ref().map_or(0, |head| head.size)).await?;
+    hold_against_kept::<S>(store.as_ref(), fence_dir, &origin, stored.as_ref().map_or(0, |head| head.size)).await?;
     let fence = FenceThread::start(fence, clock.clone()).map_err(StartFault::Thread)?;
     if let Some(head) = stored {
         fence.offer(head); // durable, so the fence may catch up before the first answer
@@ -252,16 +252,18 @@ pub async fn compare<S: Suite>(
 
 /// Whether the stored log goes on from every checkpoint that was kept beside the fence. Those of earlier logs, and a torn one, say
 /// nothing about this one.
+///
+/// Signatures were verified before it was kept, perhaps with a key that has been rotated out since.
 async fn hold_against_kept<S: Suite>(
     store: &dyn Store,
     fence: &Path,
-    key: &LogKey,
+    origin: &Origin,
     head: u64,
 ) -> Result<(), StartFault> {
     for note in Fence::kept_notes(fence).map_err(StartFault::FenceUnreadable)? {
         let Ok(signed) = SignedCheckpoint::parse(&note) else { continue };
-        let (verifier, checkpoint) = (key.verifier(), &signed.checkpoint);
-        if !verifier.made(&signed.line) || !verifier.verify(checkpoint.to_text().as_bytes(), &signed.line.signature) {
+        let checkpoint = &signed.checkpoint;
+        if checkpoint.origin != *origin {
             continue;
         }
         let elsewhere = StartFault::SeenElsewhere { seen: checkpoint.size, head };

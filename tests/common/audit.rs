@@ -28,6 +28,13 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
 }
 
+impl Opened {
+    /// A fresh moment of it: at rest all are the same, and none lives long enough to read a long log in.
+    pub async fn moment(&self) -> Arc<dyn Snapshot> {
+        self.store.snapshot().await.unwrap()
+    }
+}
+
 /// Opens a stopped hub's data folder.
 pub async fn open(hub: &Hub) -> Opened {
     let settings = RocksSettings { block_cache_bytes: 8 << 20, ..RocksSettings::default() };
@@ -39,11 +46,11 @@ pub async fn open(hub: &Hub) -> Opened {
 
 /// Every entry of the log, read by itself.
 pub async fn entries(opened: &Opened) -> Vec<Vec<u8>> {
-    let (head, _) = head::read(opened.snapshot.as_ref()).await.unwrap().unwrap();
+    let (head, _) = head::read(opened.moment().await.as_ref()).await.unwrap().unwrap();
     let mut entries = Vec::new();
     let mut range = Some(key_space::entries(0, head.size));
     while let Some(next) = range {
-        let page = opened.snapshot.scan(next, Direction::Forward, 256).await.unwrap();
+        let page = opened.moment().await.scan(next, Direction::Forward, 256).await.unwrap();
         for (key, value) in page.rows {
             assert_eq!(key_space::parse_entry(&key), Some(entries.len() as u64), "an entry is missing");
             entries.push(value.body.to_vec());
@@ -59,7 +66,7 @@ pub async fn whole(hub: &Hub) {
     let opened = open(hub).await;
     let entries = entries(&opened).await;
     let roots = roots(&entries);
-    let (head, _) = head::read(opened.snapshot.as_ref()).await.unwrap().unwrap();
+    let (head, _) = head::read(opened.moment().await.as_ref()).await.unwrap().unwrap();
     assert_eq!(head.root.as_ref(), roots.last().unwrap(), "the head's root is not the root over the entries");
     let fence = Fence::read(&hub.config.fence.path).unwrap().expect("a fence that has seen the log");
     assert!(fence.size <= head.size, "the fence is ahead of the log");
@@ -87,7 +94,7 @@ async fn statement_of(opened: &Opened, index: u64, entry: &Entry) -> Option<(Str
             None
         }
         Entry::Statement { commitment: stored, .. } => {
-            let row = opened.snapshot.get(&key_space::statement_row(index)).await.unwrap().unwrap();
+            let row = opened.moment().await.get(&key_space::statement_row(index)).await.unwrap().unwrap();
             let kept = KeptStatement::open(&opened.vault, stored, &row.body).unwrap();
             let salt = kept.salt.as_ref().try_into().unwrap();
             assert_eq!(

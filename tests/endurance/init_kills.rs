@@ -80,5 +80,5 @@ async fn an_init_killed_at_any_moment_says_what_to_remove_and_then_makes_a_whole
     assert!(interrupted > 0, "no kill fell into it");
     figure::note("init", "kills survived", f64::from(kills), "kills", Target::AtLeast(f64::from(kills)));
     figure::note("init", "of them half-way", f64::from(interrupted), "kills", Target::AtLeast(1.0));
-    hub.end().await;
+    hub.audit().await;
 }

@@ -1,7 +1,7 @@
 //! `kill -9` under a mixed load: nothing acknowledged is lost, nothing is done twice, the log is one, every evidence stays good.
 //!
-use crate::chance::Rng;
 //! Thirty kills, 500 in the long form, `WUKU_KILLS` for as many as one likes. `WUKU_SEED` repeats a run's choices, though never its timing.
+use crate::chance::Rng;
 use crate::client::{Caller, Proved, administration, licence, person, request_id};
 use crate::figure::{self, Target};
 use crate::harness::Hub;

@@ -18,8 +18,8 @@ mod harness; // certificates, configuration, the process
 #[path = "../common/world.rs"]
 mod world; // who there is, what they may, one licence type
 
-mod desk; // clerks who go on whatever is done to the hub
 mod chance; // choices, repeatable
+mod desk; // clerks who go on whatever is done to the hub
 mod figure; // what was measured, against its target
 
 mod backup; // a copy under load, restored elsewhere
@@ -33,6 +33,7 @@ mod power; // a power cut, and a disk that forgets what was not synced
 mod power_disk; // that disk
 mod power_fuse; // the same, mounted
 mod wal; // a torn tail, and damage inside
+
 mod clock; // clocks that go back, far ahead, or stand still
 mod fail_points; // every step of both roads fails, its write lost and its write kept
 mod fence; // what the fence sees, and how a hub goes on after it
