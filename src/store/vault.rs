@@ -12,14 +12,14 @@
 //!   key, place and version are equal.
 //!
 //! What it does not prove: that a row was removed or an older one put back in its place. `fsck` finds those against the log.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use aes_gcm_siv::aead::{Aead, KeyInit, Payload};
+use aes_gcm_siv::aead::{Aead, AeadInOut, KeyInit, Payload};
 use aes_gcm_siv::{Aes256GcmSiv, Nonce};
 use bytes::Bytes;
 use hmac::{Hmac, Mac};
@@ -73,9 +73,11 @@ impl Class {
 
 /// The opened keys of a hub.
 pub struct Vault {
-    index: Secret,
-    ledger: Secret,
-    mac: Secret,
+    index: Keyed,
+    /// The index keys derived so far, by library; as many as there are libraries.
+    by_library: RwLock<HashMap<u16, Keyed>>,
+    ledger: Keyed,
+    mac: Keyed,
     data: RwLock<DataKeys>,
     rows_sealed: AtomicU64,
 }
@@ -84,6 +86,25 @@ pub struct Vault {
 struct DataKeys {
     by_id: BTreeMap<u32, Secret>,
     newest: u32,
+    /// The ciphers derived so far, by key id and class; as many as there are pairs.
+    derived: HashMap<(u32, Class), Arc<Aes256GcmSiv>>,
+}
+
+/// HMAC-SHA-256 under one key, the key's own blocks hashed already: every hash begins from a copy.
+#[derive(Clone)]
+struct Keyed(Hmac<Sha256>);
+
+impl Keyed {
+    fn new(key: &Secret) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
+        Self(Hmac::new_from_slice(key.as_slice()).expect("any length"))
+    }
+
+    fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
+    }
 }
 
 impl Vault {
@@ -131,8 +152,9 @@ impl Vault {
         let (index, ledger, mac) = (only(KeyKind::Index)?, only(KeyKind::Ledger)?, only(KeyKind::Mac)?);
         let by_id = by_kind.remove(&KeyKind::Data).ok_or(VaultError::KeysIncomplete)?;
         let newest = *by_id.last_key_value().ok_or(VaultError::KeysIncomplete)?.0;
-        let data = RwLock::new(DataKeys { by_id, newest });
-        Ok(Self { index, ledger, mac, data, rows_sealed: AtomicU64::new(0) })
+        let data = RwLock::new(DataKeys { by_id, newest, derived: HashMap::new() });
+        let (index, ledger, mac) = (Keyed::new(&index), Keyed::new(&ledger), Keyed::new(&mac));
+        Ok(Self { index, by_library: RwLock::default(), ledger, mac, data, rows_sealed: AtomicU64::new(0) })
     }
 
     /// Takes a new data key for all rows sealed from now on; returns its id. Another process on the same store sees it
@@ -169,20 +191,29 @@ impl Vault {
     /// What stands for a code in the keys of a library: `HMAC(library key, type ‖ 0x00 ‖ canonical code)[..16]`.
     #[must_use]
     pub fn index_key(&self, library: u16, code_type: &str, code: &str) -> IndexKey {
-        let library_key = Zeroizing::new(hmac(&self.index, &[INDEX_LABEL, &library.to_be_bytes()]));
-        IndexKey(first_16(&hmac(&library_key, &[code_type.as_bytes(), &[0], code.as_bytes()])))
+        let parts = [code_type.as_bytes(), &[0], code.as_bytes()];
+        let known = self.by_library.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(library_key) = known.get(&library) {
+            return IndexKey(first_16(&library_key.hash(&parts)));
+        }
+        drop(known);
+        let library_key = Zeroizing::new(self.index.hash(&[INDEX_LABEL, &library.to_be_bytes()]));
+        let library_key = Keyed::new(&library_key);
+        let index_key = IndexKey(first_16(&library_key.hash(&parts)));
+        self.by_library.write().unwrap_or_else(PoisonError::into_inner).insert(library, library_key);
+        index_key
     }
 
     /// What stands for a subject in statements and ledger: `HMAC(ledger key, type ‖ 0x00 ‖ canonical code)[..16]`.
     #[must_use]
     pub fn subject_ref(&self, code_type: &str, code: &str) -> [u8; 16] {
-        first_16(&hmac(&self.ledger, &[code_type.as_bytes(), &[0], code.as_bytes()]))
+        first_16(&self.ledger.hash(&[code_type.as_bytes(), &[0], code.as_bytes()]))
     }
 
     /// A keyed hash for anything else: `HMAC(mac key, label ‖ 0x00 ‖ bytes)`. The label holds no zero byte.
     #[must_use]
     pub fn mac(&self, label: &str, bytes: &[u8]) -> [u8; 32] {
-        hmac(&self.mac, &[label.as_bytes(), &[0], bytes])
+        self.mac.hash(&[label.as_bytes(), &[0], bytes])
     }
 
     /// Seals a row: `key_id u32 ‖ nonce[12] ‖ ciphertext`, bound to class, key id, version and place. `place` is the row
@@ -194,18 +225,21 @@ impl Vault {
         if plaintext.len() > PLAINTEXT_BYTES_MAX {
             return Err(VaultError::TooLarge);
         }
-        let (key_id, cipher) = {
-            let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
-            let secret = data.by_id.get(&data.newest).ok_or(VaultError::KeyUnknown(data.newest))?;
-            (data.newest, class_cipher(secret, class))
-        };
+        let newest = self.data.read().unwrap_or_else(PoisonError::into_inner).newest;
+        let cipher = self.class_cipher(newest, class)?;
         let nonce = random_nonce()?;
-        let aad = row_aad(key_id, version, place);
-        let sealed = cipher
-            .encrypt(&Nonce::from(nonce), Payload { msg: plaintext, aad: &aad })
-            .map_err(|_| VaultError::TooLarge)?;
+        let aad = row_aad(newest, version, place);
+        let mut sealed = Vec::with_capacity(SEAL_BYTES + plaintext.len());
+        sealed.extend_from_slice(&newest.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        let head = sealed.len();
+        sealed.extend_from_slice(plaintext);
+        let body = sealed.get_mut(head..).unwrap_or_default();
+        let tag =
+            cipher.encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into()).map_err(|_| VaultError::TooLarge)?;
+        sealed.extend_from_slice(&tag);
         self.rows_sealed.fetch_add(1, Ordering::Relaxed);
-        Ok([&key_id.to_be_bytes(), nonce.as_slice(), &sealed].concat().into())
+        Ok(sealed.into())
     }
 
     /// Opens what [`Vault::seal_row`] made for the same class, version and place.
@@ -217,14 +251,25 @@ impl Vault {
         let (nonce, sealed) =
             rest.split_first_chunk::<NONCE_BYTES>().ok_or(VaultError::RowDamaged("it is too short"))?;
         let key_id = u32::from_be_bytes(*key_id);
-        let cipher = {
-            let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
-            class_cipher(data.by_id.get(&key_id).ok_or(VaultError::KeyUnknown(key_id))?, class)
-        };
+        let cipher = self.class_cipher(key_id, class)?;
         let aad = row_aad(key_id, version, place);
         cipher
             .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad })
             .map_err(|_| VaultError::RowDamaged("it does not open under its key, version and place"))
+    }
+
+    /// The cipher of a class under a data key, derived when first needed.
+    fn class_cipher(&self, key_id: u32, class: Class) -> Result<Arc<Aes256GcmSiv>, VaultError> {
+        let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cipher) = data.derived.get(&(key_id, class)) {
+            return Ok(cipher.clone());
+        }
+        let secret = data.by_id.get(&key_id).ok_or(VaultError::KeyUnknown(key_id))?.clone();
+        drop(data);
+        let class_key = Keyed::new(&secret).hash(&[DATA_LABEL, &class.number().to_be_bytes()]);
+        let derived = Arc::new(cipher(&Zeroizing::new(class_key)));
+        let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
+        Ok(data.derived.entry((key_id, class)).or_insert(derived).clone())
     }
 }
 
@@ -312,19 +357,8 @@ fn row_aad(key_id: u32, version: u64, place: &[u8]) -> Vec<u8> {
     [ROW_LABEL, &key_id.to_be_bytes(), &version.to_be_bytes(), place].concat()
 }
 
-fn class_cipher(secret: &Secret, class: Class) -> Aes256GcmSiv {
-    cipher(&Zeroizing::new(hmac(secret, &[DATA_LABEL, &class.number().to_be_bytes()])))
-}
-
 pub(super) fn cipher(key: &Secret) -> Aes256GcmSiv {
     Aes256GcmSiv::new((&**key).into())
-}
-
-fn hmac(key: &Secret, parts: &[&[u8]]) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_slice()).expect("any length");
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
 }
 
 fn first_16(hash: &[u8; 32]) -> [u8; 16] {
@@ -463,9 +497,12 @@ mod tests {
         store.commit(batch).await.unwrap();
         let all = super::super::contract::KeyRange::prefix(Vec::new());
         let page = store.snapshot().await.unwrap().scan(all, Direction::Forward, 100).await.unwrap();
+        let wrapped = wrapped_rows(&store).await.unwrap();
+        let secrets: Vec<Secret> = wrapped.iter().map(|(_, key, body)| kek(1).unwrap(key, body).unwrap().1).collect();
+        let secrets = secrets.iter().map(|secret| secret.as_slice()).chain([PERSON.as_bytes(), &[1; 32]]);
         let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
         for (key, value) in page.rows {
-            for secret in [PERSON.as_bytes(), &[1; 32], vault.index.as_slice(), vault.ledger.as_slice()] {
+            for secret in secrets.clone() {
                 assert!(!contains(key.as_bytes(), secret) && !contains(&value.body, secret));
             }
         }
