@@ -19,6 +19,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::epoch::Epoch;
 use crate::limits::STORE_KEY_BYTES_MAX;
 
 /// How long a snapshot may be read, in milliseconds. Some engines forget older views.
@@ -80,6 +81,11 @@ pub trait Snapshot: Send + Sync {
     /// # Errors
     /// As [`Snapshot::get`].
     async fn scan(&self, range: KeyRange, direction: Direction, limit: usize) -> Result<Page, StoreError>;
+
+    /// Which state of the reference rows it shows; `None` where nothing is promised about them.
+    fn epoch(&self) -> Option<&Epoch> {
+        None
+    }
 }
 
 /// What an engine implements. It is not a [`Store`]: only [`Limited`](super::Limited) makes one of it, so no engine
@@ -104,6 +110,12 @@ pub trait Engine: Send + Sync {
     /// As [`Store::headroom_bytes`].
     fn headroom_bytes(&self) -> u64 {
         0
+    }
+
+    /// Whether nobody but this process can commit to its rows while it is open. Only then may what one commit left be taken for what
+    /// the next reader sees.
+    fn is_alone(&self) -> bool {
+        false
     }
 }
 
@@ -352,8 +364,7 @@ impl Key {
     }
 
     /// For parts that are short by construction.
-    pub(super) fn from_parts(parts: &[&[u8]]) -> Self {
-        let key = parts.concat();
+    pub(super) fn from_parts(key: Vec<u8>) -> Self {
         debug_assert!((1..=STORE_KEY_BYTES_MAX).contains(&key.len()));
         Self(Bytes::from(key))
     }

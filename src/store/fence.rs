@@ -241,6 +241,9 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Between two writes: a sync for every batch would cost a busy hub as much as its batches do.
+const REST: Duration = Duration::from_millis(10);
+
 /// Moves a fence on, on a thread of its own, always with the newest head it was given.
 pub struct FenceThread {
     shared: Arc<Shared>,
@@ -400,6 +403,8 @@ impl Shared {
                     state.writing_since_ms = None;
                     state.failed = None;
                     synced.send_replace(size);
+                    // What comes meanwhile is written together; the head it names is never older than this rest.
+                    let _ = self.changed.wait_timeout_while(state, REST, |state| !state.closing);
                 }
                 Err(error @ FenceError::Io { .. }) => {
                     state.writing_since_ms = None;

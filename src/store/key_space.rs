@@ -101,6 +101,10 @@ pub enum MetaRow {
 /// The layout this program writes. An older program refuses a folder of a newer layout.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// The libraries whose records are the hub's own terms (departments, systems, grants, resources, licence types, issuer keys): changed
+/// seldom, read by every question.
+pub const REFERENCE_LIBRARIES: std::ops::RangeInclusive<u16> = 16..=21;
+
 /// The bytes that all versions of one record share; engines with prefix filters may build them on so many.
 pub const RECORD_PREFIX_BYTES: usize = 1 + 2 + 16;
 
@@ -304,6 +308,18 @@ pub fn parse_link(key: &Key) -> Option<(u8, [u8; 16], u16, [u8; 16])> {
     fields.end((u8::from_be_bytes(kind), from, u16::from_be_bytes(library), to))
 }
 
+/// Whether a key is of a record in one of the [`REFERENCE_LIBRARIES`], or of a link to one. Stamps do not count.
+#[must_use]
+pub fn is_reference(key: &Key) -> bool {
+    let library = match key.as_bytes() {
+        [prefix, rest @ ..] if *prefix == Prefix::RecordRow.byte() => rest.first_chunk(),
+        [prefix, rest @ ..] if *prefix == Prefix::Link.byte() => rest.get(1 + 16..).and_then(<[u8]>::first_chunk),
+        _ => return false,
+    };
+    // A key too short to be read is taken for the worse.
+    library.is_none_or(|library| REFERENCE_LIBRARIES.contains(&u16::from_be_bytes(*library)))
+}
+
 /// A feature that touches an H3 cell.
 #[must_use]
 pub fn cell(h3_cell: u64, feature: &IndexKey) -> Key {
@@ -386,7 +402,10 @@ fn parse_record_key(key: &Key, prefix: Prefix) -> Option<(u16, IndexKey, u64)> {
 }
 
 fn key(prefix: Prefix, fields: &[&[u8]]) -> Key {
-    Key::from_parts(&[&[prefix.byte()], &fields.concat()])
+    let mut key = Vec::with_capacity(1 + fields.iter().map(|field| field.len()).sum::<usize>());
+    key.push(prefix.byte());
+    fields.iter().for_each(|field| key.extend_from_slice(field));
+    Key::from_parts(key)
 }
 
 fn range(prefix: Prefix, fields: &[&[u8]]) -> KeyRange {
@@ -492,6 +511,18 @@ mod tests {
         assert_eq!(parse_import(&import(&REF)), Some(REF));
         assert_eq!(parse_import_part(&import_part(&REF, 6)), Some((REF, 6)));
         assert_eq!(parse_quarantine(&quarantine(&REF, 6)), Some((REF, 6)));
+    }
+
+    #[test]
+    fn a_row_or_link_of_the_hubs_own_terms_is_a_reference() {
+        for library in REFERENCE_LIBRARIES {
+            assert!(is_reference(&record_row(library, &INDEX, 1)) && is_reference(&link(2, &REF, library, &REF)));
+            assert!(!is_reference(&record_stamp(library, &INDEX, 1)));
+        }
+        for library in [1, 5, 15, 22] {
+            assert!(!is_reference(&record_row(library, &INDEX, 1)) && !is_reference(&link(2, &REF, library, &REF)));
+        }
+        assert!(!is_reference(&head()) && !is_reference(&entry(1)));
     }
 
     #[test]

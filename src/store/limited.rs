@@ -3,7 +3,8 @@
 //! An [`Engine`] is not a [`Store`]; [`Limited`] is the only thing that turns one into the other. Versions are counted
 //! by [`settle`] for engines that keep them in the value, and by a column where an engine has one.
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::contract::{
     Admitted, Batch, BatchId, BatchOutcome, Check, CommitError, Direction, Engine, Key, KeyRange, OUTCOME_KEPT_MS,
     PAGE_ROWS_MAX, Page, SNAPSHOT_MS_MAX, Snapshot, Store, StoreError, Versioned,
 };
+use super::epoch::{Epoch, Moves};
 use super::key_space::{self, Prefix};
 use crate::clock::Clock;
 use crate::limits::{STORE_BATCH_BYTES_MAX, STORE_MUTATIONS_MAX, STORE_VALUE_BYTES_MAX};
@@ -22,11 +24,34 @@ const PURGE_EVERY: u64 = 16;
 /// by a quarter.
 const PURGE_ROWS: usize = 64;
 
+/// How long one moment of the engine is handed out again. Each who gets it may read it for the whole [`SNAPSHOT_MS_MAX`].
+const SHARED_MS_MAX: u64 = 100;
+
 /// An engine behind the limits of the contract.
 pub struct Limited<E> {
     engine: E,
     clock: Clock,
     purge: Mutex<Purge>,
+    moves: Moves,
+    /// How many commits have come back, whatever they said.
+    returned: AtomicU64,
+    newest: Mutex<Option<Shared>>,
+}
+
+/// A moment of the engine that questions share: none of them can tell it from one of its own.
+#[derive(Clone)]
+struct Shared {
+    moment: Arc<EngineMoment>,
+    taken_ms: u64,
+    /// [`Limited::returned`] before it was taken: while that stands, it shows every commit that came back with `Ok`.
+    returned: u64,
+}
+
+struct EngineMoment {
+    snapshot: Arc<dyn Snapshot>,
+    epoch: Option<Epoch>,
+    /// The head row, which everyone reads who takes a snapshot.
+    head: OnceLock<Option<Versioned>>,
 }
 
 /// Where the search for old batch ids stands. Lost in a crash, which costs nothing: it starts again at the first row.
@@ -40,13 +65,46 @@ impl<E: Engine> Limited<E> {
     /// Puts the limits before an engine. The clock decides when a snapshot has expired and when a batch id is old.
     #[must_use]
     pub fn new(engine: E, clock: Clock) -> Self {
-        Self { engine, clock, purge: Mutex::default() }
+        Self {
+            engine,
+            clock,
+            purge: Mutex::default(),
+            moves: Moves::default(),
+            returned: AtomicU64::new(0),
+            newest: Mutex::default(),
+        }
     }
 
     /// The engine itself, for what the contract does not have (its own statistics, its backup).
     #[must_use]
     pub fn engine(&self) -> &E {
         &self.engine
+    }
+
+    /// The newest moment of the engine: the one that is there, unless a commit has come back since.
+    async fn moment(&self, now_ms: u64) -> Result<Arc<EngineMoment>, StoreError> {
+        if !self.engine.is_alone() {
+            let snapshot = self.engine.snapshot().await?;
+            return Ok(Arc::new(EngineMoment { snapshot, epoch: None, head: OnceLock::new() }));
+        }
+        let returned = self.returned.load(Ordering::SeqCst);
+        let shared = self.newest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(shared) = shared
+            && shared.returned == returned
+            && shared.taken_ms.abs_diff(now_ms) <= SHARED_MS_MAX
+        {
+            return Ok(shared.moment);
+        }
+        let ended = self.moves.ended();
+        let snapshot = self.engine.snapshot().await?;
+        let epoch = self.moves.epoch(ended);
+        let moment = Arc::new(EngineMoment { snapshot, epoch, head: OnceLock::new() });
+        let shared = Shared { moment: moment.clone(), taken_ms: now_ms, returned };
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        if newest.as_ref().is_none_or(|newest| newest.returned <= returned) {
+            *newest = Some(shared);
+        }
+        Ok(moment)
     }
 
     /// Batch ids older than 24 hours, a few at a time. A failure to look is no failure to commit.
@@ -73,8 +131,8 @@ impl<E: Engine> Limited<E> {
 impl<E: Engine> Store for Limited<E> {
     async fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
         let taken_ms = self.clock.now_ms();
-        let inner = self.engine.snapshot().await?;
-        Ok(Arc::new(LimitedSnapshot { inner, clock: self.clock.clone(), taken_ms }))
+        let moment = self.moment(taken_ms).await?;
+        Ok(Arc::new(LimitedSnapshot { moment, clock: self.clock.clone(), taken_ms }))
     }
 
     async fn commit(&self, mut batch: Batch) -> Result<(), CommitError> {
@@ -85,7 +143,14 @@ impl<E: Engine> Store for Limited<E> {
         batch.checks.insert(0, Check::Absent(id_row.clone()));
         batch.fresh.push((id_row.clone(), Bytes::copy_from_slice(&now_ms.to_be_bytes())));
         batch.deletes.extend(self.old_batch_ids(now_ms).await.into_iter().filter(|key| *key != id_row));
-        match self.engine.commit(Admitted(batch)).await {
+        let moves = self.moves.begin(&batch);
+        // Whoever drops this future here leaves a move without an end: reference rows are then read anew for every question.
+        let done = self.engine.commit(Admitted(batch)).await;
+        if moves && done != Err(CommitError::Unknown) {
+            self.moves.end();
+        }
+        self.returned.fetch_add(1, Ordering::SeqCst);
+        match done {
             Err(CommitError::CheckFailed(key)) if key == id_row => Err(CommitError::AlreadyCommitted),
             done => done,
         }
@@ -94,6 +159,7 @@ impl<E: Engine> Store for Limited<E> {
     async fn outcome(&self, id: BatchId) -> Result<BatchOutcome, StoreError> {
         self.engine.certain().await?;
         let row = self.engine.snapshot().await?.get(&key_space::batch_id(id)).await?;
+        self.returned.fetch_add(1, Ordering::SeqCst); // whoever now knows of the batch sees it
         Ok(if row.is_some() { BatchOutcome::Committed } else { BatchOutcome::Absent })
     }
 
@@ -104,7 +170,7 @@ impl<E: Engine> Store for Limited<E> {
 
 /// A snapshot that refuses to be read after its time and bounds what is asked at once.
 struct LimitedSnapshot {
-    inner: Arc<dyn Snapshot>,
+    moment: Arc<EngineMoment>,
     clock: Clock,
     taken_ms: u64,
 }
@@ -120,7 +186,14 @@ impl LimitedSnapshot {
 impl Snapshot for LimitedSnapshot {
     async fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
         self.alive()?;
-        self.inner.get(key).await
+        if *key.as_bytes() != [Prefix::Head.byte()] {
+            return self.moment.snapshot.get(key).await;
+        }
+        if let Some(head) = self.moment.head.get() {
+            return Ok(head.clone());
+        }
+        let head = self.moment.snapshot.get(key).await?;
+        Ok(self.moment.head.get_or_init(|| head).clone())
     }
 
     async fn multi_get(&self, keys: &[Key]) -> Result<Vec<Option<Versioned>>, StoreError> {
@@ -128,7 +201,7 @@ impl Snapshot for LimitedSnapshot {
         if keys.len() > PAGE_ROWS_MAX {
             return Err(StoreError::TooLarge { what: "keys of one read", max: PAGE_ROWS_MAX });
         }
-        self.inner.multi_get(keys).await
+        self.moment.snapshot.multi_get(keys).await
     }
 
     async fn scan(&self, range: KeyRange, direction: Direction, limit: usize) -> Result<Page, StoreError> {
@@ -136,7 +209,11 @@ impl Snapshot for LimitedSnapshot {
         if range.is_empty() {
             return Ok(Page::default());
         }
-        self.inner.scan(range, direction, limit.min(PAGE_ROWS_MAX)).await
+        self.moment.snapshot.scan(range, direction, limit.min(PAGE_ROWS_MAX)).await
+    }
+
+    fn epoch(&self) -> Option<&Epoch> {
+        self.moment.epoch.as_ref()
     }
 }
 

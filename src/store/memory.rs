@@ -52,6 +52,10 @@ impl Engine for Memory {
         }
         Ok(())
     }
+
+    fn is_alone(&self) -> bool {
+        true
+    }
 }
 
 /// The map as it was.

@@ -4,6 +4,7 @@
 //! one enum of every key prefix ([`key_space`]), one suite that each engine runs. This room knows nothing of records,
 //! licences or receipts: it keeps rows, and [`vault`] keeps them unreadable to who holds only the disk.
 mod contract; // what every engine promises
+mod epoch; // what stands still between two snapshots
 mod kek; // the key that wraps the others
 mod limited; // the wrapper that makes engines alike
 
@@ -25,4 +26,5 @@ pub use contract::{
     Admitted, Batch, BatchId, BatchOutcome, Check, CommitError, Direction, Engine, Key, KeyRange, Page, Snapshot,
     Store, StoreError, Versioned,
 };
+pub use epoch::Epoch;
 pub use limited::Limited;

@@ -204,6 +204,11 @@ impl Engine for Rocks {
         let compaction = tables.unwrap_or(COMPACTION_BYTES_MAX).min(COMPACTION_BYTES_MAX);
         self.shared.growing_bytes.saturating_add(compaction)
     }
+
+    /// RocksDB locks its folder.
+    fn is_alone(&self) -> bool {
+        true
+    }
 }
 
 const POISONED: &str = "a commit ended in a panic; restart";
