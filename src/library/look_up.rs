@@ -17,6 +17,7 @@ use crate::wire::proto::exchange::v1::payload::Answer;
 use crate::wire::proto::exchange::v1::{Absence, DeriveAnswer, MatchAnswer, Truth};
 use crate::wire::proto::library::v1::{LicenceState, Provenance, Record};
 use crate::wire::proto::receipt::v1::{GrantRef, Outcome, RecordVersion};
+use std::sync::Arc;
 
 /// Records of one holder that are looked at for one question; where there are more, the answer says so.
 const LINKS_MAX: usize = 10_000;
@@ -106,7 +107,7 @@ impl Room<'_> {
                 let then = Moment { day: self.view.today(), ..self.moment };
                 let then = self.view.at(Library::Resource, &index_key, then).await?;
                 let then: Option<Resource> = then.map(|opened| opened.body()).transpose()?;
-                resource.last_complete_load = then.and_then(|r| r.last_complete_load);
+                Arc::make_mut(&mut resource).last_complete_load = then.and_then(|r| r.last_complete_load);
             }
             let (outcome, absence) = missing(&resource, &key.code_type, &key.code, self.view.today());
             let rank = match outcome {
@@ -166,7 +167,7 @@ impl Room<'_> {
             let held = read_fields(opened)?;
             record.fields =
                 project(opened.library, &held.fields, wanted, &candidate.fields, mode, &candidate.resource.fields);
-            let geometry = wanted.iter().chain(&candidate.fields).filter(|f| *f == "geometry").count() == 2;
+            let geometry = wanted.iter().chain(candidate.fields.iter()).filter(|f| *f == "geometry").count() == 2;
             record.geometry = held.geometry.filter(|_| geometry && mode != Mode::YesNo);
         }
         let grant = Some(candidate.grant.clone());

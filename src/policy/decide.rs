@@ -1,24 +1,23 @@
 //! The decision: a permit, or a refusal that says nothing about existence.
 use super::caller::Caller;
-use super::grant::{EVERY_SCOPE, covers, mode_of, scope_index, term_covers};
+use super::grant::{EVERY_SCOPE, covers, mode_of, term_covers};
+use super::known::Known;
 use super::quota::Quota;
 use super::role::{Operation, allowed_roles};
 use super::throttle::Throttle;
 use crate::failure::{Failure, Reason};
 use crate::library::day;
 use crate::library::question::{Asked, Mode, Question};
-use crate::library::record::{LinkKind, Opened, View};
+use crate::library::record::View;
 use crate::library::schema::Library;
-use crate::store::key_space::IndexKey;
-use crate::wire::proto::catalogue::v1::{Grant, GrantState, Resource, Role, SharingClass, System};
+use crate::wire::proto::catalogue::v1::{Resource, Role, SharingClass, System};
 use crate::wire::proto::receipt::v1::GrantRef;
-
-/// Grants read at once.
-const GRANTS_A_PAGE: usize = 64;
+use std::sync::Arc;
 
 /// The decision-maker, with the little it remembers between questions.
 #[derive(Debug)]
 pub struct Policy {
+    known: Known,
     quota: Quota,
     throttle: Throttle,
 }
@@ -27,7 +26,7 @@ pub struct Policy {
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct Permit {
-    system: System,
+    system: Arc<System>,
     candidates: Vec<Candidate>,
 }
 
@@ -37,9 +36,9 @@ pub struct Candidate {
     /// How the statement names the grant.
     pub grant: GrantRef,
     /// The resource.
-    pub resource: Resource,
+    pub resource: Arc<Resource>,
     /// The fields it opens.
-    pub fields: Vec<String>,
+    pub fields: Arc<[String]>,
     /// How far.
     pub mode: Mode,
 }
@@ -98,7 +97,7 @@ impl Policy {
     /// A policy that remembers nothing yet; grants that name no quota have this many questions a day.
     #[must_use]
     pub fn new(questions_per_day: u32) -> Self {
-        Self { quota: Quota::new(questions_per_day), throttle: Throttle::default() }
+        Self { known: Known::default(), quota: Quota::new(questions_per_day), throttle: Throttle::default() }
     }
 
     /// Decides a question: the system is known and enabled, has a role that may ask, and a grant covers what it asks.
@@ -118,20 +117,17 @@ impl Policy {
             refused => return Ok(refused),
         };
         let (mut candidates, mut exhausted) = (Vec::new(), None);
-        for grant in self.filed_grants(view, caller, &asked.question).await? {
-            if covers(&grant, &asked.question, &asked.purpose, view.now_ms).is_err() {
+        let scope = asked.question.scope();
+        let filed = self.known.filed(view, &caller.uri, scope.as_deref().unwrap_or(EVERY_SCOPE)).await?;
+        for filed in filed.iter() {
+            let grant = &filed.grant;
+            if covers(grant, &asked.question, &asked.purpose, view.now_ms).is_err() {
                 continue;
             }
-            let Some(resource) = view.newest_of(Library::Resource, "resource", &grant.resource).await? else {
-                continue;
-            };
-            let mut resource: Resource = resource.body()?;
+            let Some(resource) = self.known.resource(view, &grant.resource).await? else { continue };
             // A resource closed after the grant was given opens nothing any more.
             if resource.sharing_class() == SharingClass::NotShared || !wanted(&asked.question, &resource) {
                 continue;
-            }
-            if !resource.view_of.is_empty() {
-                covered_as_whole(view, &mut resource).await?;
             }
             let today = day::number(view.today());
             // A grant that is used up covers nothing today; another may.
@@ -139,9 +135,9 @@ impl Policy {
                 exhausted = Some(failure);
                 continue;
             }
-            let mode = mode_of(&grant);
-            let reference = GrantRef { id: grant.id, version: grant.version };
-            candidates.push(Candidate { grant: reference, resource, fields: grant.fields, mode });
+            let reference = GrantRef { id: grant.id.clone(), version: grant.version };
+            let (fields, mode) = (filed.fields.clone(), mode_of(grant));
+            candidates.push(Candidate { grant: reference, resource, fields, mode });
         }
         // Where several grants cover a record, the one that opens most answers; the same one every time.
         candidates.sort_by(|a, b| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
@@ -164,10 +160,10 @@ impl Policy {
     /// Damage and store faults.
     pub async fn admit(&self, view: &View, caller: &Caller, operation: Operation) -> Result<Decision, Failure> {
         let refused = |reason| Ok(Decision::Refused(Refusal { reason }));
-        let Some(opened) = view.newest_of(Library::System, "system", &caller.uri).await? else {
+        let Some(known) = self.known.system(view, &caller.uri).await? else {
             return refused(Reason::SystemDisabled);
         };
-        let system: System = opened.body()?;
+        let system = &known.system;
         if !system.enabled {
             return refused(Reason::SystemDisabled);
         }
@@ -178,7 +174,7 @@ impl Policy {
         if !allowed_roles(operation).iter().any(|role| system.roles().any(|r| r == *role)) {
             return refused(Reason::RoleNotAllowed);
         }
-        Ok(Decision::Permitted(Permit { system: System { version: opened.version, ..system }, candidates: Vec::new() }))
+        Ok(Decision::Permitted(Permit { system: system.clone(), candidates: Vec::new() }))
     }
 
     /// Takes back the try that a match was admitted with: it did not miss.
@@ -191,31 +187,9 @@ impl Policy {
     /// # Errors
     /// Damage and store faults.
     pub async fn grants_in_force(&self, view: &View, system: &str) -> Result<u32, Failure> {
-        let grants = in_force(view, &scope_index(view, system, EVERY_SCOPE)).await?;
-        Ok(u32::try_from(grants.len()).unwrap_or(u32::MAX))
-    }
-
-    /// The grants filed under the question's scope; by holder, all of the system's.
-    async fn filed_grants(&self, view: &View, caller: &Caller, question: &Question) -> Result<Vec<Grant>, Failure> {
-        let scope = question.scope().unwrap_or_else(|| EVERY_SCOPE.to_owned());
-        in_force(view, &scope_index(view, &caller.uri, &scope)).await
-    }
-}
-
-/// The grants in force today that are filed under a scope. Every one of them: a limit on what is read would one day hide the one
-/// that counts. Those refused or withdrawn are filed there no more.
-async fn in_force(view: &View, from: &IndexKey) -> Result<Vec<Grant>, Failure> {
-    let (mut grants, mut after) = (Vec::new(), None);
-    loop {
-        let page = view.links(LinkKind::Scope, from, Some(Library::Grant), after, GRANTS_A_PAGE).await?;
-        for (_, index_key) in &page {
-            let grant = grant_at(view, index_key).await?;
-            grants.extend(grant.filter(|g| g.state() == GrantState::Granted && term_covers(g, view.today())));
-        }
-        match page.last() {
-            Some((_, last)) if page.len() == GRANTS_A_PAGE => after = Some(*last),
-            _ => return Ok(grants),
-        }
+        let filed = self.known.filed(view, system, EVERY_SCOPE).await?;
+        let in_force = filed.iter().filter(|filed| term_covers(&filed.grant, view.today())).count();
+        Ok(u32::try_from(in_force).unwrap_or(u32::MAX))
     }
 }
 
@@ -233,22 +207,4 @@ fn wanted(question: &Question, resource: &Resource) -> bool {
         }
         _ => true,
     }
-}
-
-/// A view of another resource's records is covered and loaded as that one is.
-async fn covered_as_whole(view: &View, resource: &mut Resource) -> Result<(), Failure> {
-    let whole = view.newest_of(Library::Resource, "resource", &resource.view_of).await?;
-    let whole =
-        whole.ok_or_else(|| Failure::new(Reason::RecordDamaged).because("a view of a resource that is missing"))?;
-    let whole: Resource = whole.body()?;
-    resource.coverage_divisions = whole.coverage_divisions;
-    resource.coverage_code_types = whole.coverage_code_types;
-    resource.update_cycle_days = whole.update_cycle_days;
-    resource.last_complete_load = whole.last_complete_load;
-    Ok(())
-}
-
-async fn grant_at(view: &View, index_key: &IndexKey) -> Result<Option<Grant>, Failure> {
-    let opened: Option<Opened> = view.newest(Library::Grant, index_key).await?;
-    opened.map(|o| o.body::<Grant>().map(|grant| Grant { version: o.version, ..grant })).transpose()
 }

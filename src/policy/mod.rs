@@ -5,6 +5,7 @@
 mod caller;
 mod decide;
 mod grant;
+mod known;
 mod quota;
 mod role;
 mod throttle;

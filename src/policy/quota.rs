@@ -28,7 +28,10 @@ impl Quota {
     pub fn take(&self, grant: &str, per_day: u32, day: u32, now_ms: u64, count: u32) -> Result<(), Failure> {
         let limit = if per_day == 0 { self.per_day_default } else { per_day };
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = used.entry(grant.to_owned()).or_insert((day, 0));
+        let entry = match used.get_mut(grant) {
+            Some(entry) => entry,
+            None => used.entry(grant.to_owned()).or_insert((day, 0)),
+        };
         if entry.0 != day {
             *entry = (day, 0);
         }
