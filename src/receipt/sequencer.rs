@@ -31,6 +31,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Units that may wait; beyond it callers are told that the hub is busy.
 const WAITING_MAX: usize = 4_096;
+/// A batch gathers for at most so long after its first unit.
+const GATHERING_MAX: Duration = Duration::from_millis(1);
 /// The clock may stand this far behind the newest entry, and a statement this far ahead of the clock.
 const CLOCK_SLACK_MS: u64 = 1_000;
 /// A clock that was put ahead by more than this while the hub runs is not believed: entries of a time to come would keep recording
@@ -310,6 +312,9 @@ struct Building {
     /// Keys that units condition on: others may too, but not write them.
     checked: HashSet<Key>,
     entries: Vec<Bytes>,
+    /// Rows of one kind stand together in the batch: the engine's memory table takes ascending keys in one stride.
+    statements: Vec<(Key, Bytes)>,
+    ledger: Vec<(Key, Bytes)>,
     /// Units that go into this batch.
     chosen: Vec<(Unit, Reply)>,
     /// Who waits for which entries: offset and count.
@@ -331,16 +336,22 @@ impl<S: Suite> Sequencer<S> {
                 Some(unit) => self.waiting.push_back(unit),
                 None => return false,
             }
-            // Answers that are ready at the same moment share one durable write.
-            tokio::task::yield_now().await;
         }
-        while self.waiting.len() < WAITING_MAX {
-            match incoming.try_recv() {
-                Ok(unit) => self.waiting.push_back(unit),
-                Err(_) => break,
+        // Answers that are nearly ready share one durable write: as long as letting the others run brings more, they run first.
+        let begun = tokio::time::Instant::now();
+        loop {
+            let before = self.waiting.len();
+            tokio::task::yield_now().await;
+            while self.waiting.len() < WAITING_MAX {
+                match incoming.try_recv() {
+                    Ok(unit) => self.waiting.push_back(unit),
+                    Err(_) => break,
+                }
+            }
+            if self.waiting.len() == before || begun.elapsed() >= GATHERING_MAX {
+                return true;
             }
         }
-        true
     }
 
     /// One batch: choose, place, sign, commit, release. An error ends recording.
@@ -360,6 +371,8 @@ impl<S: Suite> Sequencer<S> {
             written: HashSet::new(),
             checked: HashSet::new(),
             entries: Vec::new(),
+            statements: Vec::new(),
+            ledger: Vec::new(),
             chosen: Vec::new(),
             accepted: Vec::new(),
             time_s: self.time_s.max(now_ms / 1_000),
@@ -379,6 +392,8 @@ impl<S: Suite> Sequencer<S> {
         if building.entries.is_empty() {
             building.time_s = self.time_s; // rows without an entry: the head's time stays that of its newest entry
         }
+        building.batch.fresh.append(&mut building.statements);
+        building.batch.fresh.append(&mut building.ledger);
         let leaves: Vec<Hash> = building.entries.iter().map(|entry| leaf_hash::<S>(entry)).collect();
         let appended = self.frontier.append(&leaves);
         for (tile, hashes) in self.edge.append(&leaves) {
@@ -597,9 +612,9 @@ fn place(building: &mut Building, unit: Unit, reply: Reply) {
         let index = building.next_index;
         let entry = match draft {
             Draft::Statement { commitment, sealed, subject_ref, .. } => {
-                building.batch.put_fresh(key_space::statement_row(index), sealed);
+                building.statements.push((key_space::statement_row(index), sealed));
                 if let Some(subject_ref) = subject_ref {
-                    building.batch.put_fresh(key_space::ledger(&subject_ref, index), Bytes::new());
+                    building.ledger.push((key_space::ledger(&subject_ref, index), Bytes::new()));
                 }
                 Bytes::copy_from_slice(&statement_entry(building.time_s, &commitment))
             }
