@@ -458,9 +458,8 @@ fn phase_words(phase: ImportPhase) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::identity::Peer;
     use crate::edge::intake_service::IntakeRpc;
-    use crate::exchange::test_house::{Ground, HUB, House, NOON_MS, uri, uscc};
+    use crate::exchange::test_house::{Ground, HUB, House, NOON_MS, caller, uri, uscc};
     use crate::intake::Intake;
     use crate::library::codes::{CalendarDate, CitizenId};
     use crate::library::schema::Library;
@@ -475,18 +474,10 @@ mod tests {
     async fn serve(house: &House) -> (Channel, tokio::task::JoinHandle<()>) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let peer = Peer {
-            uri: uri("police", "population"),
-            department: "police".into(),
-            system: "population".into(),
-            serial: "01".into(),
-            fingerprint: [1; 32],
-            issuer: String::new(),
-            not_after_s: u64::MAX,
-        };
+        let police = Arc::new(caller("police", "population"));
         let rpc = IntakeServiceServer::new(IntakeRpc::new(Intake::new(house.exchange.clone())));
         let service = InterceptedService::new(rpc, move |mut request: tonic::Request<()>| {
-            request.extensions_mut().insert(peer.clone());
+            request.extensions_mut().insert(police.clone());
             Ok(request)
         });
         let server = Server::builder().add_service(service);

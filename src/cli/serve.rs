@@ -48,12 +48,14 @@ pub struct ServeArgs {
 /// Anything wrong before it answers; recording that stopped for good while it did.
 pub fn run(args: &ServeArgs, clock: &Clock) -> CliResult {
     let config = Config::load(&args.config)?;
-    telemetry::start(&config.logging).map_err(CliError)?;
+    let log_lines = telemetry::start(&config.logging).map_err(CliError)?;
     if let Err(faults) = config.check(clock, Stage::Serve) {
         let all: Vec<String> = faults.iter().map(ToString::to_string).collect();
         return Err(CliError(format!("the configuration is not whole:\n{}", all.join("\n"))));
     }
-    block_on(serve(config, clock.clone(), args.json))
+    let served = block_on(serve(config, clock.clone(), args.json));
+    log_lines.flush();
+    served
 }
 
 async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {

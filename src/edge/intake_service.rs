@@ -48,7 +48,7 @@ impl IntakeService for IntakeRpc {
     async fn import(&self, request: Request<Streaming<ImportRequest>>) -> Result<Response<Self::ImportStream>, Status> {
         let Called { caller, request, message } = Called::of(request)?;
         let (down, responses) = mpsc::channel(8);
-        let call = Call { intake: self.intake.clone(), caller, request, down };
+        let call = Call { intake: self.intake.clone(), caller: Caller::clone(&caller), request, down };
         tokio::spawn(call.run(message));
         Ok(Response::new(ReceiverStream::new(responses)))
     }

@@ -26,6 +26,7 @@ use tonic::transport::server::Connected;
 use super::identity::Peer;
 use super::trust::{Standing, TrustStore};
 use crate::config::{Limits, Listen};
+use crate::policy::Caller;
 use crate::telemetry::Metrics;
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -150,7 +151,9 @@ impl Listener {
         let end_entity = chain.first().ok_or_else(|| Refused::new("no_identity", &"no certificate"))?;
         let peer = Peer::parse(end_entity, &self.hub).map_err(|e| Refused::new("no_identity", &e))?;
         let trust = Arc::clone(&self.trust);
-        let inside = Inside { peer, chain, remote, judged: AtomicU64::new(0), trust };
+        let caller = Caller::from_certificate(&peer.uri, &peer.serial, peer.fingerprint)
+            .ok_or_else(|| Refused::new("no_identity", &"the name is none of a system"))?;
+        let inside = Inside { peer, caller: Arc::new(caller), chain, remote, judged: AtomicU64::new(0), trust };
         let connection = Connection(Arc::new(inside));
         self.metrics.connections.inc();
         Ok(PeerStream { tls, connection, _place: place, metrics: self.metrics.clone() })
@@ -180,6 +183,7 @@ pub struct Connection(Arc<Inside>);
 
 struct Inside {
     peer: Peer,
+    caller: Arc<Caller>,
     chain: Vec<CertificateDer<'static>>,
     remote: SocketAddr,
     judged: AtomicU64,
@@ -191,6 +195,12 @@ impl Connection {
     #[must_use]
     pub fn peer(&self) -> &Peer {
         &self.0.peer
+    }
+
+    /// The same, as policy and statements name it.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.0.caller
     }
 
     /// The other end's address.

@@ -6,28 +6,29 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Bytes, Frame};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tonic::body::Body;
-use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 use tower::layer::util::{Identity, Stack};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use super::body::{Watch, watched};
-use super::identity::{Peer, hex};
+use super::identity::hex;
 use super::listener::Connection;
+use super::status::unlogged;
 use super::trust::Standing;
 use crate::config::Limits;
-use crate::failure::Reason;
-use crate::telemetry::{CallLabels, MethodLabels, Metrics};
+use crate::failure::{Failure, Reason};
+use crate::telemetry::{ACCESS_TARGET, CallLabels, MethodLabels, Metrics};
 
 type L<A> = AroundLayer<A>;
 /// The finished stack, for `tonic::transport::Server::layer`.
@@ -43,7 +44,7 @@ pub fn stack(limits: &Limits, metrics: &Metrics) -> EdgeStack {
         .layer(AroundLayer::new(AccessLog::new(metrics))) // sees every outcome, refused and abandoned ones included
         .layer(AroundLayer::new(InFlight::new(places, limits, metrics))) // refuse rather than queue: callers retry elsewhere
         .layer(AroundLayer::new(Deadlines::new(limits))) // keep time to say why we failed
-        .layer(AroundLayer::new(Caller)) // client certificate → Peer; no Peer, no service
+        .layer(AroundLayer::new(Caller)) // client certificate → policy::Caller; no Caller, no service
         .into_inner()
 }
 
@@ -56,9 +57,10 @@ pub struct RequestId(pub Arc<str>);
 pub struct Deadline(pub Instant);
 
 /// What a layer does around the rest of the stack.
-pub trait Around: Clone + Send + Sync + 'static {
+pub trait Around: Send + Sync + 'static {
     /// Handles one call; `inner` is everything further in.
-    fn call<S: Inner>(self, request: Request<Body>, inner: S) -> impl Future<Output = Response<Body>> + Send;
+    fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S)
+    -> impl Future<Output = Response<Body>> + Send;
 }
 
 /// The rest of the stack, as a layer sees it.
@@ -80,11 +82,10 @@ async fn answer_of(inner: impl Inner, request: Request<Body>) -> Response<Body> 
 }
 
 /// Gives each call a name.
-#[derive(Clone)]
 pub struct RequestIds;
 
 impl Around for RequestIds {
-    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+    async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
         let id = request.headers().get(&REQUEST_ID).and_then(sane_id).unwrap_or_else(fresh_id);
         let header = HeaderValue::from_str(&id).ok();
         request.extensions_mut().insert(RequestId(id));
@@ -114,31 +115,61 @@ fn fresh_id() -> Arc<str> {
 }
 
 /// One log line and one count for each call. Names the calling *system* and the rpc, never what was asked.
-#[derive(Clone)]
 pub struct AccessLog {
     metrics: Metrics,
-    methods: Arc<HashMap<String, MethodLabels>>,
+    methods: HashMap<String, Arc<Method>>,
+    unknown: Arc<Method>,
 }
 
 impl AccessLog {
     fn new(metrics: &Metrics) -> Self {
-        Self { metrics: metrics.clone(), methods: Arc::new(known_methods()) }
+        let methods = known_methods().into_iter().map(|(path, labels)| (path, Arc::new(Method::new(labels))));
+        let unknown = Arc::new(Method::new(labels("unknown", "unknown")));
+        Self { metrics: metrics.clone(), methods: methods.collect(), unknown }
+    }
+}
+
+/// An rpc with its own counters, looked up by their labels once.
+struct Method {
+    labels: MethodLabels,
+    seconds: OnceLock<Histogram>,
+    calls: [OnceLock<Counter>; CODES],
+}
+
+/// gRPC's codes are 0 to 16.
+const CODES: usize = 17;
+
+impl Method {
+    fn new(labels: MethodLabels) -> Self {
+        Self { labels, seconds: OnceLock::new(), calls: [const { OnceLock::new() }; CODES] }
+    }
+
+    fn count(&self, metrics: &Metrics, took: Duration, code: Code) {
+        let seconds = self.seconds.get_or_init(|| metrics.call_seconds.get_or_create_owned(&self.labels));
+        seconds.observe(took.as_secs_f64());
+        let Some(calls) = usize::try_from(code as i32).ok().and_then(|code| self.calls.get(code)) else { return };
+        let MethodLabels { grpc_service, grpc_method } = &self.labels;
+        let counter = calls.get_or_init(|| {
+            let (grpc_service, grpc_method) = (grpc_service.clone(), grpc_method.clone());
+            metrics.calls.get_or_create_owned(&CallLabels { grpc_service, grpc_method, grpc_code: code_name(code) })
+        });
+        counter.inc();
     }
 }
 
 impl Around for AccessLog {
-    async fn call<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
+    async fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S) -> Response<Body> {
         // A path nobody serves could hold anything, so it is not repeated.
-        let method = self.methods.get(request.uri().path()).cloned().unwrap_or_else(|| labels("unknown", "unknown"));
+        let method = self.methods.get(request.uri().path()).unwrap_or(&self.unknown).clone();
+        self.metrics.in_flight.inc();
         let mut line = Line {
+            log: self,
             method,
-            caller: request.extensions().get::<Connection>().map(|c| c.peer().uri.clone()).unwrap_or_default(),
+            connection: request.extensions().get::<Connection>().cloned(),
             id: request.extensions().get::<RequestId>().map(|i| Arc::clone(&i.0)).unwrap_or_default(),
             since: Instant::now(),
             code: Code::Cancelled, // unless something better is seen before the line is dropped
-            metrics: self.metrics,
         };
-        line.metrics.in_flight.inc();
         let response = answer_of(inner, request).await;
         line.see(response.headers());
         watched(response, line)
@@ -146,12 +177,12 @@ impl Around for AccessLog {
 }
 
 struct Line {
-    method: MethodLabels,
-    caller: String,
+    log: Arc<AccessLog>,
+    method: Arc<Method>,
+    connection: Option<Connection>,
     id: Arc<str>,
     since: Instant,
     code: Code,
-    metrics: Metrics,
 }
 
 impl Line {
@@ -172,22 +203,21 @@ impl Watch for Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let MethodLabels { grpc_service, grpc_method } = self.method.clone();
+        let MethodLabels { grpc_service, grpc_method } = &self.method.labels;
         let (took, code) = (self.since.elapsed(), code_name(self.code));
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let caller = self.connection.as_ref().map_or("", |connection| connection.peer().uri.as_str());
         tracing::info!(
-            target: "wuku::access",
-            service = grpc_service, method = grpc_method, code, caller = self.caller, ms, request_id = &*self.id,
+            target: ACCESS_TARGET,
+            service = grpc_service, method = grpc_method, code, caller, ms, request_id = &*self.id,
             "call"
         );
-        self.metrics.in_flight.dec();
-        self.metrics.call_seconds.get_or_create(&self.method).observe(took.as_secs_f64());
-        self.metrics.calls.get_or_create(&CallLabels { grpc_service, grpc_method, grpc_code: code }).inc();
+        self.log.metrics.in_flight.dec();
+        self.method.count(&self.log.metrics, took, self.code);
     }
 }
 
 /// Bounds the calls in progress over all connections together.
-#[derive(Clone)]
 pub struct InFlight {
     places: Arc<Semaphore>,
     retry_after: Duration,
@@ -201,8 +231,8 @@ impl InFlight {
 }
 
 impl Around for InFlight {
-    async fn call<S: Inner>(self, request: Request<Body>, inner: S) -> Response<Body> {
-        let Ok(place) = self.places.try_acquire_owned() else {
+    async fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S) -> Response<Body> {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
             self.metrics.shed.inc();
             return refusal(Reason::HubOverloaded, request.extensions().get(), Some(self.retry_after)).into_http();
         };
@@ -213,7 +243,6 @@ impl Around for InFlight {
 impl Watch for OwnedSemaphorePermit {}
 
 /// Ends every call in time to say so, body included.
-#[derive(Clone)]
 pub struct Deadlines {
     most: Duration,
     most_for_imports: Duration,
@@ -233,31 +262,34 @@ impl Deadlines {
 const IMPORT: &str = "/wuku.intake.v1.IntakeService/Import";
 
 impl Around for Deadlines {
-    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+    async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
         let most = if request.uri().path() == IMPORT { self.most_for_imports } else { self.most };
         let asked = request.headers().get("grpc-timeout").and_then(parse_timeout);
         let left = asked.unwrap_or(most).min(most).saturating_sub(self.reserve);
-        let status = refusal(Reason::DeadlineTooShort, request.extensions().get(), None);
+        let id = request.extensions().get::<RequestId>().cloned();
         if left.is_zero() {
-            return status.into_http();
+            return refusal(Reason::DeadlineTooShort, id.as_ref(), None).into_http();
         }
         let at = Instant::now() + left;
         request.extensions_mut().insert(Deadline(at));
-        match tokio::time::timeout_at(at, answer_of(inner, request)).await {
-            Ok(response) => watched(response, Timed { end: Box::pin(tokio::time::sleep_until(at)), status }),
-            Err(_) => status.into_http(),
+        let mut end = Box::pin(tokio::time::sleep_until(at));
+        tokio::select! {
+            biased;
+            response = answer_of(inner, request) => watched(response, Timed { end, id }),
+            () = &mut end => refusal(Reason::DeadlineTooShort, id.as_ref(), None).into_http(),
         }
     }
 }
 
 struct Timed {
     end: Pin<Box<Sleep>>,
-    status: Status,
+    id: Option<RequestId>,
 }
 
 impl Watch for Timed {
     fn stop(&mut self, cx: &mut Context<'_>) -> Option<Status> {
-        self.end.as_mut().poll(cx).is_ready().then(|| self.status.clone())
+        let over = self.end.as_mut().poll(cx).is_ready();
+        over.then(|| refusal(Reason::DeadlineTooShort, self.id.as_ref(), None))
     }
 }
 
@@ -280,13 +312,12 @@ fn parse_timeout(value: &HeaderValue) -> Option<Duration> {
     }
 }
 
-/// Puts the [`Peer`] into the request's extensions, if its certificate is still good; and stops the answer when it no
+/// Puts the [`crate::policy::Caller`] into the request's extensions, if its certificate is still good; and stops the answer when it no
 /// longer is.
-#[derive(Clone)]
 pub struct Caller;
 
 impl Around for Caller {
-    async fn call<S: Inner>(self, mut request: Request<Body>, inner: S) -> Response<Body> {
+    async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
         let id = request.extensions().get::<RequestId>().cloned();
         let Some(connection) = request.extensions().get::<Connection>().cloned() else {
             return refusal(Reason::CallerUnknown, id.as_ref(), None).into_http();
@@ -295,7 +326,7 @@ impl Around for Caller {
         if let Some(status) = standing.refusal() {
             return status.into_http();
         }
-        request.extensions_mut().insert::<Peer>(standing.connection.peer().clone());
+        request.extensions_mut().insert(standing.connection.caller().clone());
         let response = answer_of(inner, request).await;
         // An answer that became ready after the revocation does not leave either.
         match standing.refusal() {
@@ -329,21 +360,8 @@ impl Watch for StandingWatch {
 
 /// A refusal by a layer, in the shape every failure of the hub has.
 fn refusal(reason: Reason, id: Option<&RequestId>, retry_after: Option<Duration>) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason.name(), "wuku", HashMap::new());
-    details.set_localized_message("zh-CN", format!("{}{}", reason.text_zh(), reason.remedy_zh()));
-    if let Some(RequestId(id)) = id {
-        details.set_request_info(id.to_string(), "");
-    }
-    if let Some(delay) = retry_after {
-        details.set_retry_info(Some(delay));
-    }
-    let text = format!("{} {}", reason.text_en(), reason.remedy_en());
-    let mut status = Status::with_error_details(Code::from_i32(reason.code()), text, details);
-    if let Some(delay) = retry_after {
-        let ms = MetadataValue::from(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        status.metadata_mut().insert("grpc-retry-pushback-ms", ms);
-    }
-    status
+    let failure = Failure::new(reason);
+    unlogged(&retry_after.into_iter().fold(failure, Failure::retry_after), id)
 }
 
 /// Every rpc of our contract, and health and reflection: what a label may name.
@@ -392,16 +410,21 @@ fn code_name(code: Code) -> &'static str {
 }
 
 /// Makes a tower layer of an [`Around`].
-#[derive(Clone)]
-pub struct AroundLayer<A>(A);
+pub struct AroundLayer<A>(Arc<A>);
 
-impl<A> AroundLayer<A> {
-    fn new(around: A) -> Self {
-        Self(around)
+impl<A> Clone for AroundLayer<A> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
     }
 }
 
-impl<A: Clone, S> Layer<S> for AroundLayer<A> {
+impl<A> AroundLayer<A> {
+    fn new(around: A) -> Self {
+        Self(Arc::new(around))
+    }
+}
+
+impl<A, S> Layer<S> for AroundLayer<A> {
     type Service = AroundService<A, S>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -410,10 +433,15 @@ impl<A: Clone, S> Layer<S> for AroundLayer<A> {
 }
 
 /// An [`Around`] with what it stands around.
-#[derive(Clone)]
 pub struct AroundService<A, S> {
-    around: A,
+    around: Arc<A>,
     inner: S,
+}
+
+impl<A, S: Clone> Clone for AroundService<A, S> {
+    fn clone(&self) -> Self {
+        Self { around: self.around.clone(), inner: self.inner.clone() }
+    }
 }
 
 impl<A: Around, S: Inner + Clone> Service<Request<Body>> for AroundService<A, S> {

@@ -34,7 +34,12 @@ pub fn to_status(failure: &Failure, request: Option<&RequestId>) -> Status {
         Fault::Hub => tracing::error!(request = id, reason = failure.reason.name(), inside = ?failure.inside, "failed"),
         _ => tracing::info!(request = id, reason = failure.reason.name(), inside = ?failure.inside, "refused"),
     }
-    let details = details(failure, id);
+    unlogged(failure, request)
+}
+
+/// The status of a failure that the access log alone tells of: under overload there must be no second line a call.
+pub fn unlogged(failure: &Failure, request: Option<&RequestId>) -> Status {
+    let details = details(failure, request.map_or("", |RequestId(id)| id));
     let mut status = Status::with_error_details(Code::from_i32(failure.reason.code()), text(failure.reason), details);
     if let Some(delay) = failure.retry_after {
         let ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
