@@ -200,6 +200,7 @@ pub(crate) fn change(kind: Kind, writes: Vec<Write>) -> (Finding, Mutations) {
         records.push(write.record);
         mutations.checks.extend(write.checks);
         mutations.puts.extend(write.puts);
+        mutations.fresh.extend(write.fresh);
         mutations.stamped.extend(write.stamped);
     }
     let question = ChangeQuestion {
