@@ -15,6 +15,8 @@ pub mod log; // the one history
 #[cfg(feature = "hub")]
 pub mod policy; // may they ask this, for this purpose
 pub mod receipt; // our word on an answer
+#[cfg(feature = "verify")]
+pub mod seal; // electronic seals, judged
 #[cfg(feature = "hub")]
 pub mod store; // bytes that survive a crash
 pub mod wire; // generated code and the only conversions to and from it

@@ -1,0 +1,15 @@
+//! Electronic seals (电子印章): read, and held against every step the standards name.
+//!
+//! Promise: each step has an outcome of its own, computed over the bytes as they stand in the file; a *profile* turns outcomes into
+//! a verdict, and whom to trust is a configured list for each use. Follows GM/T 0031-2014, GB/T 38540-2020, GM/T 0031-2025,
+//! GB/T 35275 and RFC 5280. Deliberately absent: making seals, asking any server, the containers papers come in.
+pub mod asn1; // DER over the original bytes
+pub mod certificate; // one certificate, over its own bytes
+pub mod chain; // paths to configured anchors
+pub mod envelope; // GB/T 35275 signed messages and time stamps
+pub mod judge; // every step taken
+pub mod ses; // the structures of a seal and of its signature
+pub mod step; // steps, outcomes, profiles
+
+#[cfg(test)]
+mod tests;
