@@ -12,6 +12,8 @@ pub mod intake; // how data gets in
 #[cfg(feature = "hub")]
 pub mod library; // what we hold and whether it stands
 pub mod log; // the one history
+#[cfg(feature = "verify")]
+pub mod paper; // papers people bring, judged
 #[cfg(feature = "hub")]
 pub mod policy; // may they ask this, for this purpose
 pub mod receipt; // our word on an answer

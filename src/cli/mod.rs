@@ -61,6 +61,8 @@ enum Command {
     Log(log::LogArgs),
     /// Check evidence offline against a trust file (离线核验证据)
     Verify(crate::receipt::report::VerifyArgs),
+    /// Judge a paper somebody brings: OFD, seal, signature; needs no hub (核验文件)
+    Document(crate::paper::command::DocumentArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
     Fsck(fsck::FsckArgs),
     /// Import a file under its department's signed manifest; goes on where it stopped (导入)
@@ -98,6 +100,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Catalogue(args) => connection::run(catalogue::run(&args, &clock)),
         Command::Log(args) => connection::run(log::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
+        Command::Document(args) => crate::paper::command::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Import(args) => connection::run(import::run(&args)),
         Command::Demo(args) => said(demo::run(&args, &clock)),

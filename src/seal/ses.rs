@@ -358,8 +358,9 @@ impl Info {
     }
 }
 
+/// Whatever stands in the list is kept by its bytes, as real seals list other things too: only the signer's certificate matches.
 fn certificates(list: AnyRef<'_>) -> Read<Vec<Vec<u8>>> {
-    sequence(list)?.into_iter().map(|item| Ok(asn1::octets(asn1::any(item)?)?.to_vec())).collect()
+    sequence(list)?.into_iter().map(|item| Ok(asn1::any(item)?.value().to_vec())).collect()
 }
 
 fn digests(list: AnyRef<'_>) -> Read<Vec<(String, Vec<u8>)>> {
