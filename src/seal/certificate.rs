@@ -1,7 +1,7 @@
 //! One SM2 certificate: what it says, over its own bytes.
 use der::asn1::ObjectIdentifier;
 use der::oid::AssociatedOid;
-use der::{Decode, DecodePem as _, Encode as _};
+use der::{Decode, Encode as _};
 use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::DirectoryString;
@@ -66,10 +66,8 @@ impl Certificate {
     /// # Errors
     /// What is wrong with the first bad one, or that there is none.
     pub fn from_pem_file(text: &str) -> Read<Vec<Self>> {
-        let mut found = Vec::new();
-        for block in super::chain::pem_blocks(text, "CERTIFICATE") {
-            found.push(Self::from_der(&CertificateInner::<Raw>::from_pem(block.as_bytes())?.to_der()?)?);
-        }
+        let blocks = super::chain::pem_blocks(text, "CERTIFICATE")?;
+        let found = blocks.iter().map(|block| Self::from_der(block)).collect::<Read<Vec<_>>>()?;
         if found.is_empty() { Err(Malformed::new("no certificate in the file")) } else { Ok(found) }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! Promise: an anchor vouches only for the use it is listed under; nothing is fetched, least of all what a file says to fetch.
 //! Name constraints and policies are not evaluated: a certificate with a *critical* one is refused.
-use der::{Decode as _, DecodePem as _, Encode as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use der::{Decode as _, Encode as _};
 use x509_cert::certificate::Raw;
 use x509_cert::crl::CertificateList;
 
@@ -117,9 +119,7 @@ impl RevocationList {
     /// # Errors
     /// What is wrong with the first bad one.
     pub fn from_pem_file(text: &str) -> Read<Vec<Self>> {
-        pem_blocks(text, "X509 CRL")
-            .map(|block| Self::from_der(&CertificateList::<Raw>::from_pem(block.as_bytes())?.to_der()?))
-            .collect()
+        pem_blocks(text, "X509 CRL")?.iter().map(|block| Self::from_der(block)).collect()
     }
 
     /// `None`: this list says nothing about the moment. Otherwise whether the certificate was revoked by then.
@@ -251,13 +251,13 @@ impl Search<'_> {
     }
 }
 
-/// The blocks of a PEM file with this label, each with its markers.
-pub(super) fn pem_blocks<'a>(text: &'a str, label: &'static str) -> impl Iterator<Item = String> + 'a {
+/// The contents of a PEM file's blocks with this label. Lines may be of any length, as tools of all kinds write them.
+pub(super) fn pem_blocks(text: &str, label: &str) -> Read<Vec<Vec<u8>>> {
     let (begin, end) = (format!("-----BEGIN {label}-----"), format!("-----END {label}-----"));
-    text.split(begin.clone().as_str()).skip(1).map(str::to_owned).collect::<Vec<_>>().into_iter().filter_map(
-        move |rest| {
-            let body = rest.split_once(end.as_str())?.0;
-            Some(format!("{begin}\n{}\n{end}\n", body.trim()))
-        },
-    )
+    let block = |rest: &str| {
+        let body = rest.split_once(end.as_str()).ok_or_else(|| Malformed::new("a PEM block without an end"))?.0;
+        let digits: String = body.chars().filter(|c| !c.is_whitespace()).collect();
+        STANDARD.decode(digits).map_err(|error| Malformed::new(format!("not PEM: {error}")))
+    };
+    text.split(begin.as_str()).skip(1).map(block).collect()
 }
