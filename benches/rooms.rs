@@ -8,6 +8,12 @@
 //!
 //! The *unrecorded road* is composed here of policy and library. Nothing in `src/` can leave recording out: `Recorded` is what the edge
 //! answers with, and only the recorder makes one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a bench that cannot be set up has nothing to say"
+)]
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::join_all;
 use prost::Message;
