@@ -133,7 +133,7 @@ class Served:
             command += ["--seconds", str(seconds), "--warm-up", str(min(2, seconds / 2))]
         figures = command_of(command + [str(word) for word in words], patience, f"bench {mode}")
         if figures.get("lost", 0) + figures.get("failed", 0) > 0:
-            tell(f"  note: {figures['lost']} calls lost, {figures['failed']} failed")
+            tell(f"  note: {figures['lost']} calls lost, {figures['failed']} failed, statuses {figures['statuses']}")
         if mode != "import":
             rate = f"{figures['answers_per_s']:>9.0f}/s  p50 {figures['p50_us']}  p99 {figures['p99_us']} us"
             rate += f"  server {figures.get('server_cpu_share', 0):.2f}  generator {figures['client_cpu_share']:.2f}"

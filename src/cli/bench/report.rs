@@ -59,6 +59,8 @@ pub(super) fn figures(about: &About, plan: &Plan, outcome: &Outcome, checked: &C
     put("shed", json!(of(&shed)));
     put("failed", json!(of(&|code| !is_answer(code) && !shed(code))));
     put("lost", json!(outcome.lost));
+    let statuses: Vec<String> = outcome.by_code.iter().map(|(code, count)| format!("{code}:{count}")).collect();
+    put("statuses", json!(statuses.join(" ")));
     put("reopened", json!(outcome.reopened));
     if let Pace::Open(rate) = plan.pace {
         put("rate_per_s", json!(round(rate)));
@@ -120,7 +122,7 @@ pub(super) fn text(figures: &Map<String, Value>, outcome: &Outcome, checked: &Ch
         );
     }
     let counts = ["answered", "refused", "shed", "failed", "lost", "reopened"].map(|key| format!("{key} {}", n(key)));
-    line("outcomes 结果", counts.join(", "));
+    line("outcomes 结果", format!("{} (gRPC statuses {})", counts.join(", "), s("statuses")));
     line("bytes 字节", format!("{} out, {} back", n("request_bytes"), n("reply_bytes")));
     if figures.contains_key("server_cpu_s") {
         line(
