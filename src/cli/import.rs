@@ -37,8 +37,23 @@ const PART_BYTES: usize = 256 << 10;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 
+/// What `--help` says of the file.
+const FILE_HELP: &str = "\
+文件 The file:
+  CSV with a header line (UTF-8 or GB18030) or JSON Lines. Columns are the fields of the resource's library, by name or Chinese name.
+  带表头的 CSV 或 JSON Lines；列名用英文字段名或中文名。
+
+证照文件 Files of licences (a resource of the licence library): licences you have issued, as you signed them, one a row:
+  content       证照内容  the signed bytes (wuku.licence.v1.LicenceContent), base64
+  signature     签名值    over \"wuku/licence/v1\", a zero byte, content; base64
+  algorithm     签名算法  ed25519 | ecdsa-p256-sha256
+  certificates  签名证书  DER, base64, signer's first, a space between; empty: as in the row before
+  Always as an increment (仅限增量). Each row is judged as IssueLicence judges a licence; bad rows are set aside with the same reasons.
+  `wuku demo files` writes an example.";
+
 /// Options of `wuku import`.
 #[derive(Args, Clone, Debug)]
+#[command(after_long_help = FILE_HELP)]
 pub struct ImportArgs {
     #[command(flatten)]
     connection: Connection,

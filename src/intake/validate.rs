@@ -234,9 +234,12 @@ impl Plan {
 
     /// What a spreadsheet would run when somebody opens an extract of this field.
     fn formula(&self, name: &str, value: &str) -> Option<RowFault> {
+        if !begins_formula(value.trim_start()) {
+            return None;
+        }
         let kind = self.library.field(name).map(|spec| spec.kind);
         let kind = kind.or_else(|| self.fields.iter().find(|field| field.name == name).map(|field| field.kind))?;
-        if !matches!(kind, FieldKind::Text | FieldKind::Name) || !begins_formula(value.trim_start()) {
+        if !matches!(kind, FieldKind::Text | FieldKind::Name) {
             return None;
         }
         let zh = "以 =、+、-、@ 开头，会被电子表格当作公式执行";

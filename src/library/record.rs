@@ -496,18 +496,21 @@ pub fn write(
         version,
         digest: Bytes::copy_from_slice(&Sha256::digest(&plain)),
     };
-    let mut puts: Vec<(Key, Bytes)> = Vec::with_capacity(links.len());
+    let mut filed: Vec<(Key, Bytes)> = Vec::with_capacity(links.len().saturating_add(1));
     for (kind, from) in links {
         let link = key_space::link(*kind as u8, &from.0, library.number(), &index_key.0);
         // A record that is led to twice from one key has one link: a batch writes no key twice.
-        if !puts.iter().any(|(filed, _)| *filed == link) {
-            puts.push((link, Bytes::new()));
+        if !filed.iter().any(|(known, _)| *known == link) {
+            filed.push((link, Bytes::new()));
         }
     }
+    // To a record that has no version yet nothing leads: its links need not be looked for.
+    let (puts, mut fresh) = if previous == 0 { (Vec::new(), filed) } else { (filed, Vec::new()) };
+    fresh.push((key.clone(), sealed));
     Ok(Write {
-        checks: vec![Check::Absent(key.clone())],
+        checks: vec![Check::Absent(key)],
         puts,
-        fresh: vec![(key, sealed)],
+        fresh,
         stamped: vec![(key_space::record_stamp(library.number(), &index_key, version), Bytes::new())],
         record,
     })

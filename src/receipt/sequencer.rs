@@ -632,7 +632,12 @@ fn place(building: &mut Building, unit: Unit, reply: Reply) {
         building.next_index += 1;
     }
     for (key, body) in unit.stamped {
-        building.batch.put(key, [stamp.to_bytes().as_slice(), &body].concat());
+        let stamped = [stamp.to_bytes().as_slice(), &body].concat();
+        // The stamp of a record version is written once, with the version its key names; a request's row may be written again.
+        match Prefix::of(&key) {
+            Some(Prefix::RecordStamp) => building.batch.put_fresh(key, stamped),
+            _ => building.batch.put(key, stamped),
+        };
     }
     for (key, body) in unit.puts {
         building.batch.put(key, body);
