@@ -174,7 +174,7 @@ async fn a_record_without_a_statement_or_with_another_digest_is_found() {
     let damaged = house(1).await;
     let view = damaged.view().await;
     let write = view.write(Library::Department, &department("ghost", 0), 0, &[]).unwrap();
-    let (key, body) = write.puts[0].clone();
+    let (key, body) = write.fresh[0].clone();
     let stamp_of_question = damaged.body(&stamp(&damaged, "beta", 1)).await;
     damaged
         .commit(|batch| _ = batch.put_fresh(key, body).put_fresh(write.stamped[0].0.clone(), stamp_of_question))
@@ -184,7 +184,7 @@ async fn a_record_without_a_statement_or_with_another_digest_is_found() {
     let damaged = house(1).await;
     let view = damaged.view().await;
     let forged = view.write(Library::Department, &department("beta", 99), 0, &[]).unwrap();
-    let (key, body) = forged.puts[0].clone();
+    let (key, body) = forged.fresh[0].clone();
     damaged.commit(|batch| _ = batch.put_fresh(key, body)).await;
     assert_eq!(found(&damaged).await, [What::RecordDiffers], "sealed with the hub's own keys");
 }
@@ -199,7 +199,7 @@ async fn a_row_taken_from_or_slipped_into_an_import_is_found() {
     let damaged = house(1).await;
     let view = damaged.view().await;
     let write = view.write(Library::Department, &department("six", 0), 0, &[]).unwrap();
-    let (key, body) = write.puts[0].clone();
+    let (key, body) = write.fresh[0].clone();
     let import_stamp = damaged.body(&stamp(&damaged, "one", 1)).await;
     damaged.commit(|batch| _ = batch.put_fresh(key, body).put_fresh(write.stamped[0].0.clone(), import_stamp)).await;
     assert_eq!(found(&damaged).await, [What::ImportRowsDiffer]);
