@@ -42,28 +42,36 @@ pub fn start(logging: &Logging) -> Result<LogLines, String> {
 
 /// How long a line of the access log may wait for others, so that thousands a second are not thousands of system calls.
 const ACCESS_LINES_KEPT: Duration = Duration::from_millis(100);
-/// Bytes of them that are written out at once.
-const ACCESS_BYTES_KEPT: usize = 64 << 10;
+/// Bytes of them that gather at most. Standard error that takes nothing for so long makes calls wait.
+const GATHERED_BYTES_MAX: usize = 4 << 20;
 
 /// Log lines on their way to standard error: those of the access log a tenth of a second late, all others at once and in order. A
 /// crash loses the access lines of that tenth; what was asked and answered is in the log of entries, not here.
 #[derive(Clone, Default)]
-pub struct LogLines(Arc<Mutex<Vec<u8>>>);
+pub struct LogLines(Arc<Gathered>);
+
+#[derive(Default)]
+struct Gathered {
+    lines: Mutex<Vec<u8>>,
+    /// Held while lines are written out, so that they keep their order. Whoever only adds a line never waits for it: a slow disk under
+    /// the log file is no reason for a call to be slow.
+    writing: Mutex<()>,
+}
 
 impl LogLines {
     /// Writes out what has gathered. To be called before the process ends.
     pub fn flush(&self) {
-        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _in_order = self.0.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = std::mem::take(&mut *self.0.lines.lock().unwrap_or_else(PoisonError::into_inner));
         // There is nobody to tell that telling fails.
-        let _unwritten = std::io::stderr().write_all(&gathered);
-        gathered.clear();
+        let _unwritten = std::io::stderr().write_all(&lines);
     }
 
     fn take(&self, line: &[u8], at_once: bool) {
-        let mut gathered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        gathered.extend_from_slice(line);
-        let full = gathered.len() >= ACCESS_BYTES_KEPT;
-        drop(gathered);
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.extend_from_slice(line);
+        let full = lines.len() >= GATHERED_BYTES_MAX;
+        drop(lines);
         if at_once || full {
             self.flush();
         }
@@ -392,10 +400,10 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: ACCESS_TARGET, "one");
             tracing::info!(target: ACCESS_TARGET, "two");
-            let gathered = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+            let gathered = String::from_utf8(lines.0.lines.lock().unwrap().clone()).unwrap();
             assert!(gathered.contains("one\n") && gathered.ends_with("two\n"), "{gathered}");
             tracing::info!("three");
-            assert!(lines.0.lock().unwrap().is_empty(), "written out in order");
+            assert!(lines.0.lines.lock().unwrap().is_empty(), "written out in order");
         });
     }
 
