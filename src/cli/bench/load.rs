@@ -7,6 +7,7 @@ use super::super::{CliError, CliResult};
 use super::link::{Head, Link, Reply, Target};
 use super::process::{Used, used};
 use super::rpc::Rpc;
+use crate::demo::random::Random;
 use bytes::Bytes;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
@@ -143,6 +144,8 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
     let whole = end.map_or(length, |end| end.saturating_duration_since(start));
     let step = whole.checked_div(u32::try_from(plan.samples.max(1)).unwrap_or(u32::MAX)).unwrap_or_default();
     let load = Arc::new(Load {
+        order: order(&callers),
+        turn: AtomicUsize::new(0),
         callers,
         lines,
         cursors,
@@ -172,8 +175,9 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
     let before = before.await?;
     let server = before.0.zip(after.0).map(|(b, a)| Used { cpu: a.cpu.saturating_sub(b.cpu), ..a });
     let client_cpu = before.1.zip(after.1).map_or(Duration::ZERO, |(b, a)| a.cpu.saturating_sub(b.cpu));
-    // Who has not answered by now never does: lost, not forgotten.
-    let silent = load.under_way.load(Ordering::Relaxed);
+    // Open loop: who has not answered by now never does, and is lost, not forgotten.
+    let open = matches!(plan.pace, Pace::Open(_));
+    let silent = if open { load.under_way.load(Ordering::Relaxed) } else { 0 };
     let reopened = load.lines.iter().map(|line| line.link.reopened()).sum();
     let tally = std::mem::replace(&mut *load.tally(), Tally::new(begin)?);
     Ok(Outcome {
@@ -213,6 +217,17 @@ async fn open(callers: &[Caller], connections: usize) -> CliResult<Vec<Line>> {
     Ok(lines)
 }
 
+/// Each caller's number as often as it has calls, shuffled, always in the same way.
+fn order(callers: &[Caller]) -> Vec<u16> {
+    let numbers = (0_u16..).zip(callers);
+    let mut order: Vec<u16> = numbers.flat_map(|(at, caller)| std::iter::repeat_n(at, caller.calls.len())).collect();
+    let mut random = Random::of(1, "order", callers.len() as u64);
+    for left in (2..=order.len()).rev() {
+        order.swap(left - 1, usize::try_from(random.below(left as u64)).unwrap_or_default());
+    }
+    order
+}
+
 /// Waits until all calls have come back, but not for ever.
 async fn settle(load: &Load) {
     let until = Instant::now() + GRACE;
@@ -231,6 +246,9 @@ struct Line {
 struct Load {
     callers: Vec<Caller>,
     lines: Vec<Line>,
+    /// Whose turn it is: each caller as often as it has calls, well mixed, so that the proportions hold at every moment.
+    order: Vec<u16>,
+    turn: AtomicUsize,
     /// The next call of each caller.
     cursors: Vec<AtomicUsize>,
     begin: Instant,
@@ -283,6 +301,19 @@ impl Load {
 
     fn is_over(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// The next call, and the connections it may go out on; none where each is made once and all are.
+    fn next_of_all(&self) -> Option<(impl Iterator<Item = &Line>, &Call)> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let caller = match self.end {
+            None => self.order.get(turn),
+            Some(_) => self.order.get(turn.checked_rem(self.order.len())?),
+        };
+        let caller = usize::from(*caller?);
+        let count = self.lines.iter().filter(|line| line.caller == caller).count();
+        let lines = self.lines.iter().filter(move |line| line.caller == caller);
+        Some((lines.clone().chain(lines).skip(turn % count.max(1)).take(count), self.next(caller)?))
     }
 
     /// The caller's next call; none where each is made once and all are.
@@ -350,16 +381,20 @@ impl Load {
     }
 }
 
-/// Every connection always has so many calls under way.
+/// Always so many calls under way: on each connection where there is one caller, else over all together.
 async fn closed(load: Arc<Load>, in_flight: usize) {
     let mut workers = tokio::task::JoinSet::new();
     for at in 0..load.lines.len() {
         for _ in 0..in_flight {
             let load = load.clone();
             workers.spawn(async move {
-                let Some(line) = load.lines.get(at) else { return };
+                let mine = load.lines.get(at).filter(|_| load.callers.len() == 1);
                 while !load.is_over() {
-                    let Some(call) = load.next(line.caller) else { return };
+                    let next = match mine {
+                        Some(line) => load.next(line.caller).map(|call| (line, call)),
+                        None => load.next_of_all().and_then(|(mut lines, call)| Some((lines.next()?, call))),
+                    };
+                    let Some((line, call)) = next else { return };
                     load.make(line, call, None).await;
                 }
             });
@@ -372,7 +407,6 @@ async fn closed(load: Arc<Load>, in_flight: usize) {
 async fn open_loop(load: Arc<Load>, per_s: f64, calls: usize) {
     let start = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
-    let mut at = 0_usize;
     for n in 0_u64.. {
         let due = start + Duration::from_secs_f64(n as f64 / per_s.max(0.001));
         let over = load.end.map_or(n >= calls as u64, |end| due >= end);
@@ -384,21 +418,20 @@ async fn open_loop(load: Arc<Load>, per_s: f64, calls: usize) {
             tokio::task::yield_now().await;
             while tasks.try_join_next().is_some() {}
         }
-        let room = (0..load.lines.len()).map(|step| (at + step) % load.lines.len());
-        let free = room.into_iter().find(|at| load.lines.get(*at).is_some_and(|line| line.link.has_room()));
-        let Some(free) = free else {
+        let Some((mut lines, call)) = load.next_of_all() else { break };
+        let free = lines.find(|line| line.link.has_room());
+        let Some(free) = free.and_then(|free| load.lines.iter().position(|line| std::ptr::eq(line, free))) else {
             if due >= load.begin {
                 let mut tally = load.tally();
                 tally.missed = tally.missed.saturating_add(1);
             }
             continue;
         };
-        at = free + 1;
+        let call = call.clone();
         let load = load.clone();
         tasks.spawn(async move {
-            let Some(line) = load.lines.get(free) else { return };
-            if let Some(call) = load.next(line.caller) {
-                load.make(line, call, Some(due)).await;
+            if let Some(line) = load.lines.get(free) {
+                load.make(line, &call, Some(due)).await;
             }
         });
     }
