@@ -22,6 +22,12 @@ pub const USE_CAUSE_CHARS_MAX: usize = 200;
 pub const NONCE_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 /// Bytes of a public log entry.
 pub const PUBLIC_EVENT_BYTES_MAX: usize = 65_535;
+/// Milliseconds most calls should take at most; while they take longer, fewer are let in at once.
+pub const CALL_MS_WANTED: u64 = 150;
+/// Calls let in at once however long they take.
+pub const IN_FLIGHT_LEAST: usize = 64;
+/// Milliseconds a caller has to send the message of a call that is no stream.
+pub const CALL_BODY_MS_MAX: u64 = 5_000;
 
 const _: () = assert!(IMPORT_CHUNK_MUTATIONS_MAX < STORE_MUTATIONS_MAX);
 const _: () = assert!(IMPORT_CHUNK_BYTES_MAX < STORE_BATCH_BYTES_MAX);

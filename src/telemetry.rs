@@ -173,6 +173,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     /// Calls turned away because too many were in progress.
     pub shed: Counter,
+    /// Calls that ended in a panic: each one a bug, and the hub went on.
+    pub panics: Counter,
     /// Connections open.
     pub connections: Gauge,
     /// Handshakes by how they ended: `ok`, `timeout`, `tls`, `no_h2`, `no_identity`, `full`.
@@ -223,6 +225,7 @@ impl Metrics {
             call_seconds: add(&mut r, "grpc_server_handling_seconds", "Duration of calls, by rpc", call_seconds),
             in_flight: add(&mut r, "wuku_in_flight", "Calls in progress", Gauge::default()),
             shed: add(&mut r, "wuku_shed", "Calls turned away for overload", Counter::default()),
+            panics: add(&mut r, "wuku_panics", "Calls that ended in a panic", Counter::default()),
             connections: add(&mut r, "wuku_connections", "Connections open", Gauge::default()),
             handshakes: add(&mut r, "wuku_handshakes", "Handshakes by result", Family::default()),
             trust_reload_failures: add(

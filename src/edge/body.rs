@@ -2,10 +2,13 @@
 //!
 //! A streamed answer leaves long after the service returned. Its place among the calls in progress, its deadline, its
 //! caller's standing and its line in the access log last as long as the body does.
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::body::{Bytes, Frame, SizeHint};
+use tokio::time::Sleep;
 use tonic::Status;
 use tonic::body::Body;
 
@@ -64,6 +67,42 @@ impl<W: Watch> hyper::body::Body for Watched<W> {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default() // may be cut short, so no promise
+    }
+}
+
+/// A request's body that must be in within `most` of the first wait for it, or the call ends with `late`. A body that never keeps us
+/// waiting costs no timer.
+pub(super) fn in_time(body: Body, most: Duration, late: impl Fn() -> Status + Send + Unpin + 'static) -> Body {
+    Body::new(InTime { body, most, late, end: None })
+}
+
+struct InTime<F> {
+    body: Body,
+    most: Duration,
+    late: F,
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl<F: Fn() -> Status + Unpin> hyper::body::Body for InTime<F> {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        let most = self.most;
+        let end = self.end.get_or_insert_with(|| Box::pin(tokio::time::sleep(most)));
+        ready!(end.as_mut().poll(cx));
+        Poll::Ready(Some(Err((self.late)())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

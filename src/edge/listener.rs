@@ -3,6 +3,7 @@
 //! TLS is ended here rather than in the gRPC library, because certificates and revocation lists must change without a
 //! restart and the library offers neither lists nor reloading. Handshakes run on tasks of their own, few at a time and
 //! against the clock; whoever fails one has cost us a socket and never reaches a service.
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -16,6 +17,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
@@ -24,6 +27,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
 use super::identity::Peer;
+use super::share::{Place, Share};
 use super::trust::{Standing, TrustStore};
 use crate::config::{Limits, Listen};
 use crate::policy::Caller;
@@ -33,6 +37,8 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 /// After `accept` failed (usually: out of file descriptors), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A handshake that has taken this long makes room for another where room is wanting: an honest one takes far less.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How many may come in, and how fast they must be.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +67,8 @@ pub struct Listener {
     hub: Arc<str>,
     trust: Arc<TrustStore>,
     door: Door,
+    /// Connections of callers that are known, by department.
+    known: Arc<Share>,
     metrics: Metrics,
 }
 
@@ -76,7 +84,8 @@ impl Listener {
         door: Door,
         metrics: Metrics,
     ) -> io::Result<Self> {
-        Ok(Self { tcp: TcpListener::bind(address).await?, hub: hub.into(), trust, door, metrics })
+        let known = Share::fixed(door.connections_max);
+        Ok(Self { tcp: TcpListener::bind(address).await?, hub: hub.into(), trust, door, known, metrics })
     }
 
     /// Where it listens; tells the port when 0 was asked for.
@@ -97,6 +106,7 @@ impl Listener {
     async fn accept(self, to_server: mpsc::Sender<io::Result<PeerStream>>) {
         let connections = Arc::new(Semaphore::new(self.door.connections_max));
         let handshakes = Arc::new(Semaphore::new(self.door.handshakes_max));
+        let mut under_way = UnderWay::default();
         let listener = Arc::new(self);
         loop {
             let accepted = tokio::select! {
@@ -107,6 +117,9 @@ impl Listener {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             };
+            if handshakes.available_permits() == 0 {
+                under_way.make_room(&handshakes, &listener.metrics).await;
+            }
             // Refuse rather than queue: a caller that hears no at once tries another node.
             let (Ok(place), Ok(turn)) =
                 (Arc::clone(&connections).try_acquire_owned(), Arc::clone(&handshakes).try_acquire_owned())
@@ -115,7 +128,7 @@ impl Listener {
                 continue;
             };
             let (listener, to_server) = (Arc::clone(&listener), to_server.clone());
-            tokio::spawn(async move {
+            let task = tokio::spawn(async move {
                 let welcomed =
                     tokio::time::timeout(listener.door.handshake, listener.welcome(tcp, remote, place)).await;
                 drop(turn);
@@ -129,6 +142,7 @@ impl Listener {
                 };
                 listener.metrics.handshake(result);
             });
+            under_way.begun(task.abort_handle());
         }
     }
 
@@ -150,13 +164,47 @@ impl Listener {
             session.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
         let end_entity = chain.first().ok_or_else(|| Refused::new("no_identity", &"no certificate"))?;
         let peer = Peer::parse(end_entity, &self.hub).map_err(|e| Refused::new("no_identity", &e))?;
+        let department: Arc<str> = peer.department.as_str().into();
+        let share = self.known.enter(&department, false);
+        let share = share.ok_or_else(|| Refused::new("full", &"the department holds its share of connections"))?;
         let trust = Arc::clone(&self.trust);
         let caller = Caller::from_certificate(&peer.uri, &peer.serial, peer.fingerprint)
             .ok_or_else(|| Refused::new("no_identity", &"the name is none of a system"))?;
-        let inside = Inside { peer, caller: Arc::new(caller), chain, remote, judged: AtomicU64::new(0), trust };
+        let inside =
+            Inside { peer, caller: Arc::new(caller), department, chain, remote, judged: AtomicU64::new(0), trust };
         let connection = Connection(Arc::new(inside));
         self.metrics.connections.inc();
-        Ok(PeerStream { tls, connection, _place: place, metrics: self.metrics.clone() })
+        Ok(PeerStream { tls, connection, _places: (place, share), metrics: self.metrics.clone() })
+    }
+}
+
+/// Handshakes under way, oldest first, with those that ended since and were not yet put out.
+#[derive(Default)]
+struct UnderWay(VecDeque<(Instant, AbortHandle)>);
+
+impl UnderWay {
+    /// Puts one in at the end, and out those at the beginning that ended.
+    fn begun(&mut self, task: AbortHandle) {
+        self.put_out_ended();
+        self.0.push_back((Instant::now(), task));
+    }
+
+    fn put_out_ended(&mut self) {
+        while self.0.front().is_some_and(|(_, task)| task.is_finished()) {
+            self.0.pop_front();
+        }
+    }
+
+    /// Ends the oldest handshake, if it has had its time: stalled ones must not keep honest callers out.
+    async fn make_room(&mut self, handshakes: &Arc<Semaphore>, metrics: &Metrics) {
+        self.put_out_ended();
+        let old = self.0.front().is_some_and(|(since, _)| since.elapsed() > HANDSHAKE_PATIENCE);
+        if old && let Some((_, task)) = self.0.pop_front() {
+            task.abort();
+            metrics.handshake("timeout");
+            // Its turn comes back when the task is gone, which is at once; the timeout is for a runtime that is too busy for that.
+            let _turn = tokio::time::timeout(ACCEPT_PAUSE, handshakes.acquire()).await;
+        }
     }
 }
 
@@ -184,6 +232,7 @@ pub struct Connection(Arc<Inside>);
 struct Inside {
     peer: Peer,
     caller: Arc<Caller>,
+    department: Arc<str>,
     chain: Vec<CertificateDer<'static>>,
     remote: SocketAddr,
     judged: AtomicU64,
@@ -201,6 +250,12 @@ impl Connection {
     #[must_use]
     pub fn caller(&self) -> &Arc<Caller> {
         &self.0.caller
+    }
+
+    /// The department of that system.
+    #[must_use]
+    pub fn department(&self) -> &Arc<str> {
+        &self.0.department
     }
 
     /// The other end's address.
@@ -221,7 +276,7 @@ pub struct PeerStream {
     tls: TlsStream<TcpStream>,
     connection: Connection,
     metrics: Metrics,
-    _place: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Place),
 }
 
 impl Drop for PeerStream {

@@ -22,6 +22,7 @@ pub mod listener;
 pub mod operator;
 pub mod page;
 pub mod receipt_service;
+pub mod share;
 pub mod stack;
 pub mod status;
 #[cfg(test)]

@@ -5,44 +5,50 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Bytes, Frame};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::layer::util::{Identity, Stack};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
-use super::body::{Watch, watched};
+use super::body::{Watch, in_time, watched};
 use super::identity::hex;
 use super::listener::Connection;
+use super::share::{Place, Share};
 use super::status::unlogged;
 use super::trust::Standing;
 use crate::config::Limits;
 use crate::failure::{Failure, Reason};
+use crate::limits::CALL_BODY_MS_MAX;
 use crate::telemetry::{ACCESS_TARGET, CallLabels, MethodLabels, Metrics};
 
 type L<A> = AroundLayer<A>;
 /// The finished stack, for `tonic::transport::Server::layer`.
-pub type EdgeStack =
-    Stack<L<Caller>, Stack<L<Deadlines>, Stack<L<InFlight>, Stack<L<AccessLog>, Stack<L<RequestIds>, Identity>>>>>;
+pub type EdgeStack = Stack<
+    L<Caller>,
+    Stack<L<Deadlines>, Stack<L<Panics>, Stack<L<AccessLog>, Stack<L<RequestIds>, Stack<L<InFlight>, Identity>>>>>,
+>;
 
-/// Top is outermost. Anything that must see refusals stands above what refuses.
+/// Top is outermost. Anything that must see refusals stands above what refuses; overload alone is refused before anything else, for
+/// what is turned away by the thousand must cost next to nothing.
 #[must_use]
 pub fn stack(limits: &Limits, metrics: &Metrics) -> EdgeStack {
-    let places = Arc::new(Semaphore::new(limits.in_flight_max.min(Semaphore::MAX_PERMITS)));
     ServiceBuilder::new()
+        .layer(AroundLayer::new(InFlight::new(limits, metrics))) // refuse rather than queue: callers retry elsewhere
         .layer(AroundLayer::new(RequestIds)) // every later line can name the call
         .layer(AroundLayer::new(AccessLog::new(metrics))) // sees every outcome, refused and abandoned ones included
-        .layer(AroundLayer::new(InFlight::new(places, limits, metrics))) // refuse rather than queue: callers retry elsewhere
+        .layer(AroundLayer::new(Panics::new(metrics))) // a bug in one call is that call's end, not the hub's
         .layer(AroundLayer::new(Deadlines::new(limits))) // keep time to say why we failed
         .layer(AroundLayer::new(Caller)) // client certificate → policy::Caller; no Caller, no service
         .into_inner()
@@ -217,30 +223,99 @@ impl Drop for Line {
     }
 }
 
-/// Bounds the calls in progress over all connections together.
+/// Bounds the calls in progress over all connections together, and how many of them are one department's.
+///
+/// A refusal here reads no body, touches no store, makes no name and no log line of its own: one line a second says how many there
+/// were, and `wuku_shed` counts them.
 pub struct InFlight {
-    places: Arc<Semaphore>,
-    retry_after: Duration,
+    share: Arc<Share>,
+    /// The refusal, made once.
+    refusal: HeaderMap,
+    said: Mutex<Said>,
     metrics: Metrics,
 }
 
+/// When the log was last told of refusals, and how many there were since.
+struct Said {
+    at: Instant,
+    since: u64,
+}
+
 impl InFlight {
-    fn new(places: Arc<Semaphore>, limits: &Limits, metrics: &Metrics) -> Self {
-        Self { places, retry_after: Duration::from_millis(limits.overload_retry_ms), metrics: metrics.clone() }
+    fn new(limits: &Limits, metrics: &Metrics) -> Self {
+        let status = refusal(Reason::HubOverloaded, None, Some(Duration::from_millis(limits.overload_retry_ms)));
+        let (parts, _) = status.into_http::<Body>().into_parts();
+        Self {
+            share: Share::adapting(limits.in_flight_max),
+            refusal: parts.headers,
+            said: Mutex::new(Said { at: Instant::now(), since: 0 }),
+            metrics: metrics.clone(),
+        }
+    }
+
+    fn refuse(&self) -> Response<Body> {
+        self.metrics.shed.inc();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.since += 1;
+        if said.at.elapsed() > SAY_EVERY {
+            tracing::warn!(target: ACCESS_TARGET, refused = said.since, "more calls than the hub can take");
+            *said = Said { at: Instant::now(), since: 0 };
+        }
+        drop(said);
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = self.refusal.clone();
+        response
     }
 }
 
+const SAY_EVERY: Duration = Duration::from_secs(1);
+/// Streams that wait for something; the time they take says nothing of how busy the hub is.
+const WAITING: [&str; 4] = [
+    IMPORT,
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+];
+
 impl Around for InFlight {
     async fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S) -> Response<Body> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            self.metrics.shed.inc();
-            return refusal(Reason::HubOverloaded, request.extensions().get(), Some(self.retry_after)).into_http();
+        let measured = !WAITING.contains(&request.uri().path());
+        let department = request.extensions().get::<Connection>().map(|c| Arc::clone(c.department()));
+        let Some(place) = self.share.enter(&department.unwrap_or_default(), measured) else {
+            return self.refuse();
         };
         watched(answer_of(inner, request).await, place)
     }
 }
 
-impl Watch for OwnedSemaphorePermit {}
+impl Watch for Place {}
+
+/// Makes a panic in one call the end of that call.
+pub struct Panics {
+    metrics: Metrics,
+}
+
+impl Panics {
+    fn new(metrics: &Metrics) -> Self {
+        Self { metrics: metrics.clone() }
+    }
+}
+
+impl Around for Panics {
+    async fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S) -> Response<Body> {
+        let id = request.extensions().get::<RequestId>().cloned();
+        // What the call held is dropped with it. What it shared with others is behind locks that bear a holder's panic, and a change
+        // takes effect in the sequencer's own task or not at all.
+        match AssertUnwindSafe(answer_of(inner, request)).catch_unwind().await {
+            Ok(response) => response,
+            Err(_panic) => {
+                self.metrics.panics.inc();
+                tracing::error!(request_id = id.as_ref().map(|RequestId(id)| &**id), "a call ended in a panic");
+                refusal(Reason::Internal, id.as_ref(), None).into_http()
+            }
+        }
+    }
+}
 
 /// Ends every call in time to say so, body included.
 pub struct Deadlines {
@@ -272,6 +347,12 @@ impl Around for Deadlines {
         }
         let at = Instant::now() + left;
         request.extensions_mut().insert(Deadline(at));
+        if request.uri().path() != IMPORT {
+            // Until its message is in a call holds a place for nothing.
+            let (id, most) = (id.clone(), Duration::from_millis(CALL_BODY_MS_MAX));
+            let late = move || refusal(Reason::DeadlineTooShort, id.as_ref(), None);
+            request = request.map(|body| in_time(body, most, late));
+        }
         let mut end = Box::pin(tokio::time::sleep_until(at));
         tokio::select! {
             biased;

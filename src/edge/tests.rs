@@ -73,7 +73,7 @@ async fn edge(limits: Limits, change: impl FnOnce(&mut Listen)) -> Edge {
     let listener = Listener::bind(port, HUB, Arc::clone(&trust), Door::from(&listen), metrics.clone()).await.unwrap();
     let address = listener.local_address().unwrap();
     let (health, service) = tonic_health::server::health_reporter();
-    let routes = tonic::service::Routes::new(service);
+    let routes = tonic::service::Routes::new(service).add_service(Broken);
     let (counts, (stop, stopped)) = (metrics.clone(), tokio::sync::oneshot::channel::<()>());
     let server = tokio::spawn(async move {
         super::serve(listener, routes, (&listen, &limits, &counts), async { drop(stopped.await) }).await.unwrap();
@@ -368,6 +368,69 @@ async fn the_limit_of_calls_in_progress_holds_over_all_connections_and_says_when
     drop(stream);
     tokio::time::sleep(Duration::from_millis(200)).await;
     ask(&mut other).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_own_call_and_nothing_else() {
+    let edge = edge(limits(), |_| {}).await;
+    let response = call(&edge, "/broken/Call", &[]).await;
+    assert_eq!(response.headers()["grpc-status"], "13");
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(reason(&status), "INTERNAL");
+    ask(&mut edge.connected().await).await.unwrap();
+    let metrics = edge.metrics.text();
+    assert!(metrics.contains("wuku_panics_total 1") && metrics.contains("wuku_in_flight 0"), "{metrics}");
+}
+
+/// A service with a bug.
+#[derive(Clone)]
+struct Broken;
+
+impl tonic::server::NamedService for Broken {
+    const NAME: &'static str = "broken";
+}
+
+impl tower::Service<Request<tonic::body::Body>> for Broken {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = std::convert::Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<tonic::body::Body>) -> Self::Future {
+        Box::pin(async { panic!("a bug") })
+    }
+}
+
+#[tokio::test]
+async fn a_call_whose_message_does_not_come_gives_back_its_place() {
+    let edge = edge(Limits { in_flight_max: 1, ..limits() }, |_| {}).await;
+    let channel = edge.client(edge.certs.system("civil", "window")).connect().await.unwrap();
+    let (sender, body) = tokio::sync::mpsc::channel::<Result<hyper::body::Frame<bytes::Bytes>, Status>>(1);
+    let body =
+        tonic::body::Body::new(http_body_util::StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(body)));
+    let request = Request::post(CHECK).header("content-type", "application/grpc").header("te", "trailers");
+    let call = tokio::spawn(tower::ServiceExt::oneshot(channel, request.body(body).unwrap()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut other = edge.connected().await;
+    assert_eq!(reason(&ask(&mut other).await.unwrap_err()), "HUB_OVERLOADED");
+    let response =
+        tokio::time::timeout(Duration::from_secs(12), call).await.expect("it waits for ever").unwrap().unwrap();
+    assert_eq!(response.headers()["grpc-status"], "4");
+    ask(&mut other).await.unwrap();
+    drop(sender);
+}
+
+#[tokio::test]
+async fn stalled_handshakes_make_room_for_an_honest_one() {
+    let edge = edge(limits(), |listen| listen.handshakes_max = 2).await;
+    let stall = || tokio::net::TcpStream::connect(edge.address);
+    let stalled = (stall().await.unwrap(), stall().await.unwrap());
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    ask(&mut edge.connected().await).await.unwrap();
+    drop(stalled);
 }
 
 #[tokio::test]

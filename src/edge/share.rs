@@ -1,0 +1,250 @@
+//! How many may be in at once, and how many of them one department may be.
+//!
+//! Two promises. *Refuse rather than queue*: while calls take longer than they should, fewer are let in, so that those let in are
+//! still answered soon (additive increase, multiplicative decrease, on the time calls take). *One department's flood is its own*:
+//! the last quarter of the places is for departments that hold less than an even share of them.
+//!
+//! Knows departments by name and time by what it is told; nothing of HTTP.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::limits::{CALL_MS_WANTED, IN_FLIGHT_LEAST};
+
+/// How long the calls of one judgement are counted. Longer than the period of a CPU quota (100 ms), whose pauses are no queue.
+const WINDOW: Duration = Duration::from_millis(500);
+
+/// A number of places, shared by departments.
+#[derive(Debug)]
+pub struct Share {
+    most: usize,
+    adapts: bool,
+    inside: Mutex<Inside>,
+}
+
+#[derive(Debug)]
+struct Inside {
+    /// Places there are now.
+    places: usize,
+    taken: usize,
+    /// Places held, by department. Names stay: they are of certificates that verified, so there are only so many.
+    by_department: HashMap<Arc<str>, usize>,
+    /// Departments that hold any.
+    active: usize,
+    window: Window,
+}
+
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    /// Calls that took longer than they should, and those that did not.
+    slow: usize,
+    quick: usize,
+    /// Whether somebody was refused for want of places.
+    full: bool,
+}
+
+impl Window {
+    fn new(began: Instant) -> Self {
+        Self { began, slow: 0, quick: 0, full: false }
+    }
+}
+
+/// A place that is held; given back when dropped.
+#[derive(Debug)]
+pub struct Place {
+    share: Arc<Share>,
+    department: Arc<str>,
+    /// When it was taken, if the time it is held says how busy the hub is.
+    measured_from: Option<Instant>,
+}
+
+impl Share {
+    /// So many places, always.
+    #[must_use]
+    pub fn fixed(most: usize) -> Arc<Self> {
+        Self::new(most, false)
+    }
+
+    /// At most so many places, fewer while calls take long.
+    #[must_use]
+    pub fn adapting(most: usize) -> Arc<Self> {
+        Self::new(most, true)
+    }
+
+    fn new(most: usize, adapts: bool) -> Arc<Self> {
+        // Begun with few: places that prove too many must first be emptied, those that prove too few are doubled in three seconds.
+        let places = if adapts { most.min(IN_FLIGHT_LEAST * 2) } else { most };
+        let inside =
+            Inside { places, taken: 0, by_department: HashMap::new(), active: 0, window: Window::new(Instant::now()) };
+        Arc::new(Self { most, adapts, inside: Mutex::new(inside) })
+    }
+
+    /// A place for a department, or none: come back later. `measured` where the time it is held says how busy the hub is, which it
+    /// does not for streams that wait for something.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, department: &Arc<str>, measured: bool) -> Option<Place> {
+        let now = Instant::now();
+        let mut inside = self.lock();
+        if self.adapts {
+            inside.judge(now, self.most);
+        }
+        let mine = inside.by_department.get(department).copied().unwrap_or(0);
+        // One more than there are: whoever comes next finds room.
+        let even = inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1);
+        let open = if mine < even.max(1) { inside.places } else { inside.places - inside.places / 4 };
+        if inside.taken >= open {
+            inside.window.full = true;
+            return None;
+        }
+        inside.taken += 1;
+        match inside.by_department.get_mut(department) {
+            Some(held) => *held += 1,
+            None => drop(inside.by_department.insert(Arc::clone(department), 1)),
+        }
+        inside.active += usize::from(mine == 0);
+        drop(inside);
+        let measured_from = measured.then_some(now);
+        Some(Place { share: Arc::clone(self), department: Arc::clone(department), measured_from })
+    }
+
+    fn leave(&self, department: &str, took: Option<Duration>) {
+        let mut inside = self.lock();
+        inside.taken = inside.taken.saturating_sub(1);
+        if let Some(held) = inside.by_department.get_mut(department) {
+            *held = held.saturating_sub(1);
+            let gone = *held == 0;
+            inside.active = inside.active.saturating_sub(usize::from(gone));
+        }
+        match took {
+            Some(took) if took > Duration::from_millis(CALL_MS_WANTED) => inside.window.slow += 1,
+            Some(_) => inside.window.quick += 1,
+            None => {}
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    /// At the end of a window: half the places where nearly all calls were slow, a fifth fewer where most were; an eighth more where places were wanting and most
+    /// were not, also where no call ended at all, or streams that hold every place would keep it so.
+    fn judge(&mut self, now: Instant, most: usize) {
+        if now.saturating_duration_since(self.window.began) < WINDOW {
+            return;
+        }
+        let Window { slow, quick, full, .. } = std::mem::replace(&mut self.window, Window::new(now));
+        if slow > quick {
+            let fewer = if slow / 9 > quick { self.places / 2 } else { self.places / 5 };
+            self.places = (self.places - fewer).max(IN_FLIGHT_LEAST).min(most);
+        } else if full {
+            self.places = self.places.saturating_add((self.places / 8).max(1)).min(most);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.share.leave(&self.department, self.measured_from.map(|from| from.elapsed()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn department(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    fn take(share: &Arc<Share>, name: &str, most: usize) -> Vec<Place> {
+        (0..most).map_while(|_| share.enter(&department(name), true)).collect()
+    }
+
+    #[test]
+    fn a_department_alone_leaves_a_quarter_for_whoever_comes() {
+        let share = Share::fixed(100);
+        let flood = take(&share, "tax", 1_000);
+        assert_eq!(flood.len(), 75);
+        let other = take(&share, "civil", 1_000);
+        assert_eq!(other.len(), 25);
+        drop(flood);
+        assert_eq!(take(&share, "civil", 1_000).len(), 50, "75 in all");
+    }
+
+    #[test]
+    fn who_holds_less_than_an_even_share_gets_the_next_place() {
+        let share = Share::fixed(100);
+        let mut flood = take(&share, "tax", 1_000);
+        let others = (take(&share, "civil", 10), take(&share, "police", 15));
+        assert!(share.enter(&department("health"), true).is_none(), "full");
+        flood.pop();
+        assert!(share.enter(&department("tax"), true).is_none(), "holds more than its share");
+        assert!(share.enter(&department("health"), true).is_some());
+        drop(others);
+    }
+
+    #[test]
+    fn even_one_place_can_be_had() {
+        let share = Share::fixed(1);
+        let place = share.enter(&department("tax"), true);
+        assert!(place.is_some() && share.enter(&department("civil"), true).is_none());
+        drop(place);
+        assert!(share.enter(&department("civil"), true).is_some());
+    }
+
+    /// Places after so many windows of calls like these.
+    fn after(share: &Arc<Share>, windows: usize, slow: usize, quick: usize, full: bool) -> usize {
+        let mut inside = share.lock();
+        for _ in 0..windows {
+            let began = inside.window.began;
+            inside.window = Window { began, slow, quick, full };
+            inside.judge(began + WINDOW / 2, share.most); // too early to judge
+            inside.judge(began + WINDOW, share.most);
+        }
+        inside.places
+    }
+
+    #[test]
+    fn slow_calls_make_places_few_and_quick_ones_make_them_many_again() {
+        let share = Share::adapting(1_000);
+        assert_eq!(after(&share, 40, 0, 900, true), 1_000, "never more than configured");
+        assert_eq!(after(&share, 1, 500, 400, true), 800);
+        assert_eq!(after(&share, 1, 500, 4, true), 400);
+        assert_eq!(after(&share, 40, 500, 400, true), IN_FLIGHT_LEAST, "never fewer than the least");
+        assert_eq!(take(&share, "tax", 1_000).len(), IN_FLIGHT_LEAST * 3 / 4);
+        assert_eq!(after(&share, 40, 0, 900, false), IN_FLIGHT_LEAST, "nobody wants more");
+        assert_eq!(after(&share, 40, 400, 500, true), 1_000);
+        assert_eq!(after(&Share::adapting(8), 40, 500, 400, true), 8, "less than the least was configured");
+    }
+
+    #[test]
+    fn only_what_is_measured_says_how_busy_the_hub_is() {
+        let share = Share::adapting(1_000);
+        drop(share.enter(&department("tax"), false));
+        let counted = || {
+            let inside = share.lock();
+            (inside.window.slow, inside.window.quick)
+        };
+        assert_eq!(counted(), (0, 0));
+        drop(share.enter(&department("tax"), true));
+        share.leave("tax", Some(Duration::from_millis(CALL_MS_WANTED + 1)));
+        assert_eq!(counted(), (1, 1));
+    }
+
+    #[test]
+    fn streams_that_hold_more_than_all_places_do_not_shut_the_hub_for_ever() {
+        let share = Share::adapting(1_000);
+        after(&share, 40, 0, 900, true);
+        let streams: Vec<_> = (0..700).map_while(|_| share.enter(&department("tax"), false)).collect();
+        after(&share, 40, 500, 400, true);
+        assert!(share.enter(&department("civil"), true).is_none());
+        after(&share, 40, 0, 0, true); // nothing ends, so nothing is measured
+        assert!(share.enter(&department("civil"), true).is_some());
+        drop(streams);
+    }
+}
