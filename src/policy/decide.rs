@@ -43,6 +43,13 @@ pub struct Candidate {
     pub mode: Mode,
 }
 
+impl Candidate {
+    /// The resource whose records it opens: a view's are those of what it is a view of.
+    fn whole(&self) -> &str {
+        if self.resource.view_of.is_empty() { &self.resource.code } else { &self.resource.view_of }
+    }
+}
+
 /// A refusal by policy: recorded like any answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -116,7 +123,7 @@ impl Policy {
             Decision::Permitted(permit) => permit.system,
             refused => return Ok(refused),
         };
-        let (mut candidates, mut exhausted) = (Vec::new(), None);
+        let mut candidates = Vec::new();
         let scope = asked.question.scope();
         let filed = self.known.filed(view, &caller.uri, scope.as_deref().unwrap_or(EVERY_SCOPE)).await?;
         for filed in filed.iter() {
@@ -129,18 +136,13 @@ impl Policy {
             if resource.sharing_class() == SharingClass::NotShared || !wanted(&asked.question, &resource) {
                 continue;
             }
-            let today = day::number(view.today());
-            // A grant that is used up covers nothing today; another may.
-            if let Err(failure) = self.quota.take(&grant.id, grant.quota_per_day, today, view.now_ms, 1) {
-                exhausted = Some(failure);
-                continue;
-            }
             let reference = GrantRef { id: grant.id.clone(), version: grant.version };
             let (fields, mode) = (filed.fields.clone(), mode_of(grant));
-            candidates.push(Candidate { grant: reference, resource, fields, mode });
+            candidates.push((Candidate { grant: reference, resource, fields, mode }, grant.quota_per_day));
         }
         // Where several grants cover a record, the one that opens most answers; the same one every time.
-        candidates.sort_by(|a, b| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
+        candidates.sort_by(|(a, _), (b, _)| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
+        let (candidates, exhausted) = self.charged(view, candidates);
         if let (true, Some(failure)) = (candidates.is_empty(), exhausted) {
             return Err(failure);
         }
@@ -152,6 +154,22 @@ impl Policy {
             self.throttle.admit(&caller.department, &subject_ref, view.now_ms)?;
         }
         Ok(Decision::Permitted(Permit { system, candidates }))
+    }
+
+    /// Of the grants that open the same records, the first that is not used up today: it alone can answer, so it alone is charged.
+    fn charged(&self, view: &View, candidates: Vec<(Candidate, u32)>) -> (Vec<Candidate>, Option<Failure>) {
+        let today = day::number(view.today());
+        let (mut charged, mut exhausted) = (Vec::<Candidate>::new(), None);
+        for (candidate, quota) in candidates {
+            if charged.iter().any(|earlier| earlier.whole() == candidate.whole()) {
+                continue;
+            }
+            match self.quota.take(&candidate.grant.id, quota, today, view.now_ms, 1) {
+                Ok(()) => charged.push(candidate),
+                Err(failure) => exhausted = Some(failure),
+            }
+        }
+        (charged, exhausted)
     }
 
     /// Decides by role alone: changes, and what holds nobody's data.
@@ -203,7 +221,9 @@ fn wanted(question: &Question, resource: &Resource) -> bool {
             } else {
                 library.is_some_and(|l| libraries.contains(&l))
             };
-            by_library && (licence_types.is_empty() || licence_types.contains(&resource.licence_type))
+            // Types of licences choose among licences; they say nothing of a base record asked for beside them.
+            let any_type = licence_types.is_empty() || library != Some(Library::Licence);
+            by_library && (any_type || licence_types.contains(&resource.licence_type))
         }
         _ => true,
     }

@@ -182,6 +182,12 @@ impl Hub {
         Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).output().unwrap()
     }
 
+    /// Where it answers.
+    #[allow(dead_code, reason = "of the endurance tests")]
+    pub fn address(&self) -> SocketAddr {
+        self.server.as_ref().unwrap().address
+    }
+
     /// A connection's parts for whoever holds the certificate.
     pub fn endpoint(&self, pair: Pair) -> Client {
         Client {
@@ -259,6 +265,16 @@ impl Hub {
         let status = self.stop().await;
         assert!(status.success(), "the hub ended with {status}: {}", self.log());
         self.audit().await;
+    }
+
+    /// As [`Hub::end`], for a test that left a log too large to be read through here as well: `wuku fsck` verifies it alone.
+    #[allow(dead_code, reason = "of the endurance tests")]
+    pub async fn end_large(mut self) {
+        let status = self.stop().await;
+        assert!(status.success(), "the hub ended with {status}: {}", self.log());
+        self.ended = true;
+        let fsck = self.fsck();
+        assert!(fsck.status.success(), "fsck: {}", String::from_utf8_lossy(&fsck.stdout));
     }
 
     /// Verifies the whole log of a hub that has stopped.

@@ -36,6 +36,11 @@ impl Rng {
         usize::try_from(self.between(0, end as u64)).unwrap()
     }
 
+    /// One of several.
+    pub fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.below(of.len())]
+    }
+
     /// Another source, independent of this one.
     pub fn fork(&mut self) -> Self {
         Self(self.next())

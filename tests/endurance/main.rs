@@ -21,7 +21,10 @@ mod world; // who there is, what they may, one licence type
 mod chance; // choices, repeatable
 mod desk; // clerks who go on whatever is done to the hub
 mod figure; // what was measured, against its target
+mod load; // requests that leave when they are due, and a hub on part of a CPU
 
+mod abuse; // HTTP/2 and TLS as an attacker speaks them
+mod authorisation; // every decision against a second reading of the rules
 mod backup; // a copy under load, restored elsewhere
 mod kills; // kill -9 under load, and an oracle that looks
 mod rotation; // every key and certificate changes under load
@@ -39,3 +42,6 @@ mod fail_points; // every step of both roads fails, its write lost and its write
 mod fence; // what the fence sees, and how a hub goes on after it
 mod init_kills; // wuku init killed at any moment
 mod space; // a disk that gets full
+
+mod overload; // five times what it can take; one department's flood
+mod soak; // long at a steady load
