@@ -139,7 +139,10 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
     while written.changed().await.is_ok() {}
     first_entries?;
     // From here a crash leaves a whole hub that says it is unfinished: nobody has been told of it, so it is made again.
-    std::fs::remove_file(&mark).map_err(|e| CliError(format!("{}: {e}", mark.display())))?;
+    let folder = mark.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // The removal must survive too: a power cut would bring the mark back beside a hub that has long been answering.
+    let removed = std::fs::remove_file(&mark).and_then(|()| std::fs::File::open(folder)?.sync_all());
+    removed.map_err(|e| CliError(format!("{}: {e}", mark.display())))?;
     made.0.clear();
     Ok(fingerprint(&note))
 }
