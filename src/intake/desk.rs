@@ -272,6 +272,16 @@ impl Intake {
         let mut tries = 0;
         loop {
             match self.pass(id, tell).await {
+                // What was decided on a chunk that found no room is outdated with it: the want of room is what the sender must hear.
+                Err(failure) if failure.reason == Reason::StateChangedMeanwhile => {
+                    if let Some(why) = self.exchange.recorder.ledger().space().short() {
+                        return Err(Failure::new(Reason::StorageLow).because(why));
+                    }
+                    if tries >= TRIES {
+                        return Err(failure);
+                    }
+                    tries += 1;
+                }
                 Err(failure) if again(&failure) && tries < TRIES => tries += 1,
                 ended => return ended,
             }

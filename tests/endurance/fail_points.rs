@@ -465,10 +465,17 @@ fn an_import_that_dies_at_any_of_its_commits_goes_on_and_each_row_takes_effect_o
             assert_eq!(report.phase(), ImportPhase::Done, "{trip:?} at commit {n}");
             assert_eq!((report.rows_applied, report.rows_quarantined), (u64::from(ROWS), 0), "{trip:?} at commit {n}");
             let some: Vec<Bytes> =
-                ids.iter().rev().take(200).map(|id| person(id, &["name"]).encode_to_vec().into()).collect();
+                ids.iter().rev().take(60).map(|id| person(id, &["name"]).encode_to_vec().into()).collect();
             let batch = BatchLookUpRequest { questions: some, ..BatchLookUpRequest::default() };
             let answered = ground.run(None, |exchange| async move {
-                ExchangeRpc::new(exchange).batch_look_up(from(WINDOW, batch)).await.unwrap().into_inner()
+                let rpc = ExchangeRpc::new(exchange);
+                for _ in 0..10 {
+                    if let Ok(answered) = rpc.batch_look_up(from(WINDOW, batch.clone())).await {
+                        return answered.into_inner();
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await; // a machine too busy for a moment's five seconds
+                }
+                panic!("the hub does not answer");
             });
             let answered = answered.unwrap();
             for item in ground.clients[0].items(answered.items, &answered.checkpoint) {

