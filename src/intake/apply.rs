@@ -95,8 +95,9 @@ fn request(import: &Import, chunk: u64) -> (String, Vec<u8>) {
     (id, message)
 }
 
-/// Chunks handed to the log and not yet known to be durable: while one is committed the next is decided.
-const CHUNKS_AHEAD: usize = 2;
+/// Chunks handed to the log and not yet known to be durable: while one is committed the next is gathered. Not more than one: each is
+/// conditioned on the state the one before it leaves, and of two on their way the later may be looked at first, and refused.
+const CHUNKS_AHEAD: usize = 1;
 
 /// An applying pass under way, with the chunk being filled.
 struct Pass<'a> {
