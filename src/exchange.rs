@@ -16,7 +16,7 @@ pub(crate) mod test_house;
 mod tests;
 
 pub use order::Order;
-pub use rotation::{NotRotated, Switched, known_keys};
+pub use rotation::{NotRotated, Switched};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};

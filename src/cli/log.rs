@@ -9,7 +9,7 @@ use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::entry::Entry;
 use crate::log::merkle::{leaf_hash, root_from_inclusion, verify_consistency};
 use crate::log::{Ed25519, Hash};
-use crate::receipt::trust::{KeyState, Trust};
+use crate::receipt::trust::Trust;
 use crate::receipt::{canonical, readable};
 use crate::wire::proto::receipt::v1::receipt_service_client::ReceiptServiceClient;
 use crate::wire::proto::receipt::v1::{
@@ -325,17 +325,11 @@ async fn newest(channel: Channel) -> Result<Bytes, Stop> {
 /// Reads a checkpoint; with a trust file its signature must be by a key that covers its size and is in nobody else's hands.
 fn read(note: &[u8], trust: Option<&Trust>) -> Result<Checkpoint, Stop> {
     let signed = SignedCheckpoint::parse(note).map_err(|_| Stop::usage("不是检查点。Not a checkpoint."))?;
-    let SignedCheckpoint { checkpoint, line } = signed;
-    let Some(trust) = trust else { return Ok(checkpoint) };
-    let keys = trust.log(&checkpoint.origin).map(|log| log.keys.as_slice()).unwrap_or_default();
-    let good = keys.iter().any(|trusted| {
-        trusted.key.made(&line)
-            && trusted.covers(checkpoint.size)
-            && trusted.state != KeyState::Compromised
-            && trusted.key.verify(checkpoint.to_text().as_bytes(), &line.signature)
-    });
+    let Some(trust) = trust else { return Ok(signed.checkpoint) };
+    let keys = trust.log(&signed.checkpoint.origin).map(|log| log.keys.as_slice()).unwrap_or_default();
+    let good = keys.iter().any(|trusted| trusted.vouches_for(&signed));
     if good {
-        Ok(checkpoint)
+        Ok(signed.checkpoint)
     } else {
         Err(Stop::failed("检查点的签名不成立或不被信任。The checkpoint's signature is not trusted."))
     }
@@ -346,7 +340,7 @@ mod tests {
     use super::*;
     use crate::log::merkle::Frontier;
     use crate::log::{HubName, LogKey, Origin, SuiteName};
-    use crate::receipt::trust::{TrustedKey, TrustedLog};
+    use crate::receipt::trust::{KeyState, TrustedKey, TrustedLog};
 
     const ORIGIN: &str = "hub.test/wuku/1";
 

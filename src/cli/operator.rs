@@ -120,6 +120,10 @@ impl Running {
                 to.display()
             )));
         }
+        // The copy begins by writing out what is in memory: with the disk short that could cost the hub its engine.
+        if let Some(short) = self.exchange.recorder.ledger().space().short() {
+            return Err(CliError(format!("磁盘空间不足，未作备份。The disk is short, no backup was made: {short}")));
+        }
         let checkpoint = self.exchange.recorder.ledger().latest().checkpoint;
         make_folder(to)?;
         let (rocks, data) = (self.rocks.clone(), to.join(DATA));

@@ -9,6 +9,7 @@ use crate::edge::trust::read_file;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::{Ed25519, LogKey, Origin, SuiteName};
 use crate::receipt::recover::{Loss, NewLog, RecoverFault, cut_tails, new_log};
+use crate::receipt::trust::{Root, Trust, known_keys};
 use crate::store::Store;
 use crate::store::rocks::{Rocks, RocksError};
 use crate::store::wal::Cut;
@@ -126,6 +127,8 @@ async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResul
     let store = hub::open_store(config, clock)?;
     let configured = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
     let old_key = read_key(&config.keys.log_key_file)?;
+    let trust = read_file(&config.trust.file).ok().and_then(|note| Trust::open(&note, Root::ByHand).ok());
+    let old_keys = known_keys(old_key.verifier(), trust.as_ref());
     let mut seen = Vec::new();
     for path in &args.seen {
         let note = SignedCheckpoint::parse(&read_file(path)?);
@@ -138,7 +141,7 @@ async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResul
         fence: &config.fence.path,
         fence_lost: args.fence_lost,
         seen: &seen,
-        old_key: old_key.verifier(),
+        old_keys: &old_keys,
         configured: &configured,
     };
     let new = new_log::<Ed25519>(loss, clock, |origin| keep_key(&path, origin)).await?;

@@ -9,11 +9,10 @@ use crate::log::{Ed25519, Origin};
 use crate::receipt::fsck::Report;
 use crate::receipt::head;
 use crate::receipt::report::Language;
-use crate::receipt::start::{StartFault, compare};
-use crate::receipt::trust::{KeyState, Root, Trust};
+use crate::receipt::start::{StartFault, may_start};
+use crate::receipt::trust::{Root, Trust};
 use crate::store::Store;
 use crate::store::backup::{BackupError, Manifest, copy_data, make_folder, sync_folder};
-use crate::store::fence::Fence;
 use crate::store::rocks::Rocks;
 use crate::store::vault::{Kek, Vault, VaultError};
 use clap::Args;
@@ -190,7 +189,9 @@ async fn check(
     if head::root_at::<Ed25519>(snapshot.as_ref(), checkpoint.size).await? != checkpoint.root {
         return Err(wrong("the copy has another root at its size"));
     }
-    if !is_trusted(config, from, &signed)? {
+    let trust = open_trust(config, from)?;
+    let keys = trust.log(&checkpoint.origin).map(|log| log.keys.as_slice()).unwrap_or_default();
+    if !keys.iter().any(|trusted| trusted.vouches_for(&signed)) {
         return Err(wrong("its signature is by no key of the trust file"));
     }
     let next = next(config, store.as_ref()).await?;
@@ -198,7 +199,7 @@ async fn check(
 }
 
 /// By the operator's own trust file; by the one in the backup where that is lost too.
-fn is_trusted(config: &Config, from: &Path, signed: &SignedCheckpoint) -> CliResult<bool> {
+fn open_trust(config: &Config, from: &Path) -> CliResult<Trust> {
     let own = std::fs::read(&config.trust.file);
     let note = match own {
         Ok(note) => note,
@@ -210,23 +211,12 @@ fn is_trusted(config: &Config, from: &Path, signed: &SignedCheckpoint) -> CliRes
             std::fs::read(from.join("trust.note"))?
         }
     };
-    let trust = Trust::open(&note, Root::ByHand)?;
-    let keys = trust.log(&signed.checkpoint.origin).map(|log| log.keys.as_slice()).unwrap_or_default();
-    Ok(keys.iter().any(|trusted| {
-        trusted.key.made(&signed.line)
-            && trusted.covers(signed.checkpoint.size)
-            && trusted.state != KeyState::Compromised
-            && trusted.key.verify(signed.checkpoint.to_text().as_bytes(), &signed.line.signature)
-    }))
+    Ok(Trust::open(&note, Root::ByHand)?)
 }
 
 async fn next(config: &Config, store: &dyn Store) -> CliResult<Next> {
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
-    let fence = Fence::read(&config.fence.path).map_err(StartFault::FenceUnreadable);
-    let compared = match fence {
-        Ok(fence) => compare::<Ed25519>(store, fence.as_ref(), &origin).await.map(|_| ()),
-        Err(fault) => Err(fault),
-    };
+    let compared = may_start::<Ed25519>(store, &config.fence.path, &origin).await.map(|_| ());
     Ok(match compared {
         Ok(()) => Next {
             word: "start",
@@ -236,9 +226,10 @@ async fn next(config: &Config, store: &dyn Store) -> CliResult<Next> {
         Err(fault) => {
             let word = match &fault {
                 StartFault::FenceUnreadable(_) => "recover_fence_lost",
-                StartFault::FenceAhead { .. } | StartFault::OtherRoot { .. } | StartFault::OtherOrigin { .. } => {
-                    "recover"
-                }
+                StartFault::FenceAhead { .. }
+                | StartFault::OtherRoot { .. }
+                | StartFault::OtherOrigin { .. }
+                | StartFault::SeenElsewhere { .. } => "recover",
                 _ => "check_configuration",
             };
             let zh = format!("{}{}", fault.text_zh(), fault.remedy_zh());

@@ -5,9 +5,9 @@
 //! key file, which is trusted either way: run the rotation again.
 use super::Exchange;
 use crate::failure::Failure;
-use crate::log::{LogKey, Origin, VerifierKey};
+use crate::log::{LogKey, VerifierKey};
 use crate::receipt::sequencer::{Draft, Unit};
-use crate::receipt::trust::{KeyState, Trust, TrustedKey};
+use crate::receipt::trust::{KeyState, Trust, TrustedKey, known_keys};
 use crate::wire::proto::receipt::v1::{KeyAdded, PublicEvent, public_event::Event};
 use prost::Message;
 use std::sync::Arc;
@@ -50,17 +50,6 @@ pub enum NotRotated {
     /// The log did not take the entry.
     #[error("日志未能记录换钥，密钥未变。The log did not record the new key; the old one goes on: {0}")]
     NotRecorded(#[from] Failure),
-}
-
-/// Every key of the present key's log that a checkpoint may be signed with; the present one for certain.
-#[must_use]
-pub fn known_keys(present: &VerifierKey, trust: Option<&Trust>) -> Vec<TrustedKey> {
-    let log = Origin::parse(present.name()).and_then(|origin| trust?.log(&origin));
-    let mut keys = log.map(|log| log.keys.clone()).unwrap_or_default();
-    if !keys.iter().any(|trusted| trusted.key == *present) {
-        keys.push(TrustedKey { key: present.clone(), from_size: 0, to_size: None, state: KeyState::Active });
-    }
-    keys
 }
 
 impl Exchange {
@@ -118,7 +107,7 @@ mod tests {
     use super::*;
     use crate::exchange::test_house::{Ground, HUB};
     use crate::log::checkpoint::SignedCheckpoint;
-    use crate::log::{HubName, SuiteName};
+    use crate::log::{HubName, Origin, SuiteName};
     use crate::receipt::trust::TrustedLog;
 
     fn key(seed: u8) -> LogKey {
@@ -157,13 +146,5 @@ mod tests {
         let again = exchange.rotate_log_key(key(8), &both).await.unwrap();
         assert_eq!(again.old, *key(7).verifier(), "a run that was cut says the same key");
         assert_eq!(exchange.recorder.ledger().latest().head.size, size + 2, "and writes nothing");
-    }
-
-    #[test]
-    fn the_present_key_is_known_whatever_the_trust_file_says() {
-        assert_eq!(known_keys(key(7).verifier(), None).len(), 1);
-        let both = trust(vec![listed(7, 0, Some(5)), listed(8, 3, None)]);
-        assert_eq!(known_keys(key(7).verifier(), Some(&both)), both.logs[0].keys);
-        assert_eq!(known_keys(key(9).verifier(), Some(&both)).len(), 3);
     }
 }

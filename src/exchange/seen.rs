@@ -10,7 +10,6 @@ use crate::log::checkpoint::SignedCheckpoint;
 use crate::policy::Caller;
 use crate::receipt::head;
 use crate::receipt::sequencer::{Draft, Unit};
-use crate::receipt::trust::KeyState;
 use crate::store::space::For;
 use crate::wire::proto::exchange::v1::{Truth, payload::Answer};
 use crate::wire::proto::receipt::v1::{PublicEvent, Tick, public_event::Event};
@@ -60,12 +59,7 @@ impl Exchange {
         let signed = SignedCheckpoint::parse(seen).map_err(|e| unknown(e.to_string()))?;
         let checkpoint = &signed.checkpoint;
         // A key that was retired or lost signs nothing that could convict us any more beyond its sizes.
-        let ours = self.log_keys.load().iter().any(|trusted| {
-            trusted.state != KeyState::Compromised
-                && trusted.covers(checkpoint.size)
-                && trusted.key.made(&signed.line)
-                && trusted.key.verify(checkpoint.to_text().as_bytes(), &signed.line.signature)
-        });
+        let ours = self.log_keys.load().iter().any(|trusted| trusted.vouches_for(&signed));
         if !ours {
             return Err(unknown("not signed by a key of this log".into()));
         }

@@ -1,7 +1,7 @@
 //! A whole hub in memory, for tests of what stands on the exchange: real vault, sequencer, fence and certificates, no network.
 //!
 //! [`Ground`] is what survives a kill (store, keys, certificates, clock); [`Ground::start`] puts a running hub on it.
-use super::{Exchange, Order, Request, known_keys};
+use super::{Exchange, Order, Request};
 use crate::cli::dev_certs::{Authority, DevCerts, DevDepartment};
 use crate::clock::Clock;
 use crate::library::codes::Uscc;
@@ -11,6 +11,7 @@ use crate::log::{Ed25519, HubName, LogKey, SuiteName};
 use crate::policy::{Caller, Operation, Policy};
 use crate::receipt::recorder::{Recorded, Recorder};
 use crate::receipt::sequencer::{self, Parts};
+use crate::receipt::trust::known_keys;
 use crate::store::faulty::FaultyStore;
 use crate::store::fence::{Fence, FenceThread};
 use crate::store::memory::Memory;

@@ -16,13 +16,14 @@ mod tail;
 pub use tail::{Shortened, TailFault, cut_tails};
 
 use super::head::{self, Head, Stored};
+use super::trust::TrustedKey;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::library::record::from_store;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::merkle::leaf_hash;
 use crate::log::note::NoteError;
-use crate::log::{Entry, LogKey, Origin, Suite, VerifierKey};
+use crate::log::{Entry, LogKey, Origin, Suite};
 use crate::store::fence::{Fence, FenceError, Head as FenceHead};
 use crate::store::{Batch, BatchId, Check, CommitError, Store, key_space};
 use crate::wire::proto::receipt::v1::{Head as SaidHead, LogOpened, PublicEvent, public_event::Event};
@@ -40,8 +41,8 @@ pub struct Loss<'a> {
     pub fence_lost: bool,
     /// Checkpoints of the old log that others hold.
     pub seen: &'a [SignedCheckpoint],
-    /// The old log's key, which those must be signed with.
-    pub old_key: &'a VerifierKey,
+    /// The old log's keys, one of which those must be signed with.
+    pub old_keys: &'a [TrustedKey],
     /// The origin as still configured.
     pub configured: &'a Origin,
 }
@@ -222,8 +223,7 @@ fn known(loss: &Loss<'_>, fence: Option<&Fence>) -> Result<Vec<SaidHead>, Recove
         known.push(said(newest.size, &newest.root));
     }
     for seen in loss.seen {
-        let text = seen.checkpoint.to_text();
-        let signed = loss.old_key.made(&seen.line) && loss.old_key.verify(text.as_bytes(), &seen.line.signature);
+        let signed = loss.old_keys.iter().any(|trusted| trusted.vouches_for(seen));
         if !signed || seen.checkpoint.origin != *loss.configured {
             return Err(RecoverFault::SeenForeign);
         }
@@ -334,13 +334,13 @@ mod tests {
     }
 
     async fn recover(house: &House, fence_lost: bool, seen: &[SignedCheckpoint]) -> Result<NewLog, RecoverFault> {
-        let old_key = house.key().verifier().clone();
+        let old_keys = crate::receipt::trust::known_keys(house.key().verifier(), None);
         let loss = Loss {
             store: house.store.as_ref(),
             fence: &house.fence,
             fence_lost,
             seen,
-            old_key: &old_key,
+            old_keys: &old_keys,
             configured: &house.origin,
         };
         let key = |origin: &Origin| Ok(LogKey::from_seed(&origin.to_string(), SuiteName::Ed25519, &NEW_SEED)?);

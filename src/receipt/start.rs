@@ -200,15 +200,28 @@ async fn open<S: Suite>(
     if key.verifier().name() != origin.to_string() {
         return Err(StartFault::KeyOfOtherLog { key: key.verifier().name().into(), configured: origin.to_string() });
     }
-    let fence = Fence::open(fence_dir).map_err(StartFault::FenceUnreadable)?;
-    let stored = compare::<S>(store.as_ref(), fence.newest(), &origin).await?;
-    hold_against_kept::<S>(store.as_ref(), fence_dir, &origin, stored.as_ref().map_or(0, |head| head.size)).await?;
+    let (fence, stored) = may_start::<S>(store.as_ref(), fence_dir, &origin).await?;
     let fence = FenceThread::start(fence, clock.clone()).map_err(StartFault::Thread)?;
     if let Some(head) = stored {
         fence.offer(head); // durable, so the fence may catch up before the first answer
     }
     let parts = Parts { store, key: Arc::new(ArcSwap::from_pointee(key)), fence, clock, metrics };
     sequencer::start::<S>(parts, origin).await.map_err(StartFault::LogDamaged)
+}
+
+/// Everything a start asks of store and fence. Gives the fence and the stored head.
+///
+/// # Errors
+/// A [`StartFault`].
+pub async fn may_start<S: Suite>(
+    store: &dyn Store,
+    fence_dir: &Path,
+    origin: &Origin,
+) -> Result<(Fence, Option<FenceHead>), StartFault> {
+    let fence = Fence::open(fence_dir).map_err(StartFault::FenceUnreadable)?;
+    let stored = compare::<S>(store, fence.newest(), origin).await?;
+    hold_against_kept::<S>(store, fence_dir, origin, stored.as_ref().map_or(0, |head| head.size)).await?;
+    Ok((fence, stored))
 }
 
 /// Whether the stored log continues what the fence has seen. Gives the stored head, `None` for an empty log.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::json::Object;
+use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::note::{Note, NoteError};
 use crate::log::origin::parse_decimal;
 use crate::log::{HubName, LogKey, Origin, SuiteName, VerifierKey};
@@ -232,6 +233,15 @@ impl TrustedKey {
         self.from_size <= size && self.to_size.is_none_or(|to| size <= to)
     }
 
+    /// Whether a checkpoint is signed by this key, within its sizes and while it is in nobody else's hands.
+    #[must_use]
+    pub fn vouches_for(&self, signed: &SignedCheckpoint) -> bool {
+        self.state != KeyState::Compromised
+            && self.covers(signed.checkpoint.size)
+            && self.key.made(&signed.line)
+            && self.key.verify(signed.checkpoint.to_text().as_bytes(), &signed.line.signature)
+    }
+
     fn to_json(&self) -> String {
         Object::new()
             .text("vkey", &self.key.to_string())
@@ -240,6 +250,17 @@ impl TrustedKey {
             .text("state", self.state.as_str())
             .end()
     }
+}
+
+/// Every key of the present key's log that a checkpoint may be signed with; the present one for certain.
+#[must_use]
+pub fn known_keys(present: &VerifierKey, trust: Option<&Trust>) -> Vec<TrustedKey> {
+    let log = Origin::parse(present.name()).and_then(|origin| trust?.log(&origin));
+    let mut keys = log.map(|log| log.keys.clone()).unwrap_or_default();
+    if !keys.iter().any(|trusted| trusted.key == *present) {
+        keys.push(TrustedKey { key: present.clone(), from_size: 0, to_size: None, state: KeyState::Active });
+    }
+    keys
 }
 
 /// Fingerprint of a trust file for publication: SHA-256 over the whole file, 64 hex digits in groups of four.
@@ -359,6 +380,30 @@ mod tests {
         assert_eq!(Trust::open(&two, Root::Key(root.verifier())), Err(TrustError::Note));
         let foreign = Note::sign(&trust().to_json(), &[&key("other/root", 9)]).unwrap().to_bytes();
         assert_eq!(Trust::open(&foreign, Root::ByHand), Err(TrustError::OtherRoot));
+    }
+
+    #[test]
+    fn the_present_key_is_known_whatever_the_trust_file_says() {
+        let [old, new] = [key("hub.test/wuku/1", 1), key("hub.test/wuku/1", 2)];
+        assert_eq!(known_keys(old.verifier(), None).len(), 1);
+        assert_eq!(known_keys(new.verifier(), Some(&trust())), trust().logs[0].keys);
+        assert_eq!(known_keys(key("hub.test/wuku/1", 9).verifier(), Some(&trust())).len(), 3);
+        assert_eq!(known_keys(key("hub.test/wuku/2", 9).verifier(), Some(&trust())).len(), 1, "another log");
+    }
+
+    #[test]
+    fn a_key_vouches_only_within_its_sizes_and_while_it_is_nobody_elses() {
+        let signer = key("hub.test/wuku/1", 1);
+        let signed = |size| {
+            let origin = Origin::parse("hub.test/wuku/1").unwrap();
+            let checkpoint = crate::log::Checkpoint { origin, size, root: [3; 32] };
+            SignedCheckpoint::parse(&checkpoint.sign(&signer).unwrap()).unwrap()
+        };
+        let retired = trusted(&signer, 10, Some(100), KeyState::Retired);
+        assert!(retired.vouches_for(&signed(10)) && retired.vouches_for(&signed(100)));
+        assert!(!retired.vouches_for(&signed(9)) && !retired.vouches_for(&signed(101)));
+        assert!(!trusted(&signer, 0, None, KeyState::Compromised).vouches_for(&signed(50)));
+        assert!(!trusted(&key("hub.test/wuku/1", 2), 0, None, KeyState::Active).vouches_for(&signed(50)));
     }
 
     #[test]
