@@ -1,9 +1,12 @@
 //! The engine's log: a torn tail recovers, damage inside is refused and named, and the engine's own default would have kept silent.
 use crate::chance::Rng;
 use crate::figure::{self, Target};
+use crate::harness::Hub;
+use crate::world::draft;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wuku::clock::Clock;
+use wuku::store::fence::{Fence, Head};
 use wuku::store::rocks::{Rocks, RocksError, RocksSettings};
 use wuku::store::{Batch, BatchId, Direction, Store, key_space};
 
@@ -132,6 +135,62 @@ async fn damage_inside_the_log_is_refused_and_named() {
         assert_eq!(kept, log, "refusing has changed nothing");
     }
     figure::note("wal", "damage inside refused and named", f64::from(runs), "logs", Target::AtLeast(f64::from(runs)));
+}
+
+/// The whole way an operator goes, on a real hub.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recover_tail_cuts_off_what_was_never_acknowledged_and_nothing_that_was() {
+    let mut hub = Hub::new().await;
+    hub.grant_food().await;
+    hub.issue(draft()).await;
+    let Head { size, .. } = settled(&hub).await;
+    hub.kill();
+    let wal = newest_wal(&hub.config.data.path);
+    let whole = std::fs::read(&wal).unwrap();
+
+    // The last acknowledged batch, damaged: it reads no more than a cut-off write would, but the fence has seen it.
+    let mut damaged = whole.clone();
+    let last = damaged.len() - 20;
+    damaged[last] ^= 1;
+    std::fs::write(&wal, &damaged).unwrap();
+    let why = hub.try_start().unwrap_err();
+    assert!(why.contains("wuku recover --tail") && why.contains(wal.file_name().unwrap().to_str().unwrap()), "{why}");
+    let refused = hub.wuku(&["recover", "--tail"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said.contains("it would lose what was recorded"), "{said}");
+    assert_eq!(std::fs::read(&wal).unwrap(), damaged, "a refusal changes nothing");
+
+    // A write that the power cut off: its length was on the disk, its bytes were not.
+    let length = 500.min(32_768 - whole.len() % 32_768 - 7); // within its block
+    let [low, high] = u16::try_from(length).unwrap().to_le_bytes();
+    let torn = [whole.as_slice(), &[7, 7, 7, 7, low, high, 1], &vec![0; length]].concat();
+    std::fs::write(&wal, &torn).unwrap();
+    assert!(hub.try_start().unwrap_err().contains("wuku recover --tail"));
+    let done = hub.wuku(&["recover", "--tail", "--json"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let said: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(
+        (said["size"].as_u64(), said["cuts"][0]["cutBytes"].as_u64()),
+        (Some(size), Some(7 + length as u64)),
+        "{said}"
+    );
+    hub.start();
+    let again = hub.wuku(&["recover", "--tail"]);
+    assert!(!again.status.success(), "a hub that runs has nothing to cut");
+    hub.end().await;
+}
+
+/// The fence, once it has caught up with the hub: nothing is being asked.
+async fn settled(hub: &Hub) -> Head {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let now = Fence::read(&hub.config.fence.path).unwrap();
+        if now.is_some() && now == seen {
+            return now.unwrap();
+        }
+        seen = now;
+    }
 }
 
 /// The control: the same damaged copies, opened by the engine as it is by default.
