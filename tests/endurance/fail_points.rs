@@ -27,7 +27,6 @@ use tonic::{Request, Status};
 use wuku::cli::hub;
 use wuku::clock::Clock;
 use wuku::edge::exchange_service::ExchangeRpc;
-use wuku::edge::identity::Peer;
 use wuku::edge::licence_service::LicenceRpc;
 use wuku::exchange::Exchange;
 use wuku::failure::{Failure, Reason};
@@ -263,19 +262,11 @@ impl Ground {
     }
 }
 
-/// A request as the stack hands it on: with the certificate's identity beside it.
+/// A request as the stack hands it on: with who calls beside it.
 fn from<T>(name: Name, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let peer = Peer {
-        uri: uri(name),
-        department: name.0.into(),
-        system: name.1.into(),
-        serial: "01".into(),
-        fingerprint: [1; 32],
-        issuer: "CN=DEV".into(),
-        not_after_s: u64::MAX,
-    };
-    request.extensions_mut().insert(peer);
+    let caller = Caller::from_certificate(&uri(name), "01", [1; 32]).unwrap();
+    request.extensions_mut().insert(Arc::new(caller));
     request
 }
 
