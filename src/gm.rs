@@ -254,7 +254,7 @@ mod tests {
     fn n_minus(text: &str) -> String {
         let (n, x) = (hex(N), hex(text));
         let mut borrow = 0i16;
-        let mut out = vec![0u8; 32];
+        let mut out = [0u8; 32];
         for at in (0..32).rev() {
             let difference = i16::from(n[at]) - i16::from(x[at]) - borrow;
             borrow = i16::from(difference < 0);

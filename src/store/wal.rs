@@ -401,7 +401,7 @@ mod tests {
         fs::write(&file, &bytes).unwrap();
         fs::write(folder.path().join("000009.log"), b"").unwrap();
         let tail = Tail { file: file.clone(), at: third };
-        assert_eq!(unfinished_tails(folder.path()).unwrap(), [tail.clone()]);
+        assert_eq!(unfinished_tails(folder.path()).unwrap(), std::slice::from_ref(&tail));
         assert_eq!(damaged_inside(folder.path()).unwrap(), None);
         let cut = Cut::make(tail).unwrap();
         assert_eq!(cut.bytes, bytes.len() as u64 - third);

@@ -206,9 +206,9 @@ impl Attacker {
         let reader = tokio::spawn(async move {
             let mut some = [0; 16 << 10];
             while !stop.load(Ordering::Relaxed) {
-                match tokio::time::timeout(Duration::from_millis(200), read.read(&mut some)).await {
-                    Ok(Ok(0) | Err(_)) => return,
-                    _ => {}
+                let waited = tokio::time::timeout(Duration::from_millis(200), read.read(&mut some)).await;
+                if let Ok(Ok(0) | Err(_)) = waited {
+                    return;
                 }
             }
         });

@@ -424,7 +424,7 @@ impl World {
             if after != After::Stays {
                 console.put_system(entry.clone()).await.unwrap();
             }
-            let roles: Vec<&str> = entry.roles().map(|role| name_of_role(role)).collect();
+            let roles: Vec<&str> = entry.roles().map(name_of_role).collect();
             self.lines.push(json!({ "line": "system", "uri": entry.uri, "enabled": entry.enabled, "roles": roles,
                 "certificate_fits": after != After::OtherCertificate }));
         }

@@ -4,6 +4,7 @@
 //! targets ([`figure`]) and it has a control: the same fault on a hub built or set wrongly must be caught. Where the machine lacks
 //! what a harness needs, it is red, never skipped.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::disallowed_methods, reason = "the harness looks at the machine's clock, not the hub's")]
 
 #[allow(dead_code, reason = "shared with the integration tests")]
 #[path = "../common/audit.rs"]

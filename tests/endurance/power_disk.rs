@@ -176,10 +176,10 @@ impl Disk {
         let mut reached = HashSet::new();
         let mut to_do = vec![ROOT];
         while let Some(number) = to_do.pop() {
-            if reached.insert(number) {
-                if let Some(Node::Folder(folder)) = self.nodes.get(&number) {
-                    to_do.extend(folder.cached.values());
-                }
+            if reached.insert(number)
+                && let Some(Node::Folder(folder)) = self.nodes.get(&number)
+            {
+                to_do.extend(folder.cached.values());
             }
         }
         self.nodes.retain(|number, _| reached.contains(number));

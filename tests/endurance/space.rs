@@ -240,9 +240,9 @@ async fn an_import_that_met_the_watermark_goes_on_by_itself() {
     let stopped = police.import(opening.clone(), &delivery.file).await;
     assert_eq!(failed(stopped), Reason::StorageLow);
     level(&hub, 1).await;
-    let id = match hub.log().lines().find_map(|line| Some(line.split("\"import\":\"").nth(1)?.get(..32)?.to_owned())) {
-        Some(id) => id,
-        None => panic!("the log does not name the import that stopped: {}", hub.log()),
+    let id_of = |line: &str| Some(line.split("\"import\":\"").nth(1)?.get(..32)?.to_owned());
+    let Some(id) = hub.log().lines().find_map(id_of) else {
+        panic!("the log does not name the import that stopped: {}", hub.log())
     };
     disk.relieve();
     let until = Instant::now() + Duration::from_secs(60);

@@ -186,10 +186,10 @@ async fn settled(hub: &Hub) -> Head {
     loop {
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let now = Fence::read(&hub.config.fence.path).unwrap();
-        if now.is_some() && now == seen {
-            return now.unwrap();
+        match now {
+            Some(head) if seen.as_ref() == Some(&head) => return head,
+            now => seen = now,
         }
-        seen = now;
     }
 }
 
