@@ -78,14 +78,20 @@ impl Machine {
     fn recover(&mut self, cut_during_start: Option<u64>) {
         let mut next_cut = cut_during_start;
         loop {
-            let Err(why) = self.power(next_cut) else {
-                self.disk.lock().unwrap().cut_at(u64::MAX);
-                return;
+            let started = self.power(next_cut);
+            let off = {
+                let mut disk = self.disk.lock().unwrap();
+                disk.cut_at(u64::MAX); // from here on the round decides
+                disk.is_off()
             };
-            if self.disk.lock().unwrap().is_off() {
+            if off && started.is_ok() {
+                self.hub.kill(); // it went in the very moment in which the hub began to answer
+            }
+            if off {
                 next_cut = None; // it went while the hub was starting: what is left must open too
                 continue;
             }
+            let Err(why) = started else { return };
             assert!(why.contains("wuku recover --tail"), "the folder does not open: {why}");
             let cut = self.hub.wuku(&["recover", "--tail"]);
             assert!(cut.status.success(), "{why}\nrecover --tail: {}", String::from_utf8_lossy(&cut.stderr));
