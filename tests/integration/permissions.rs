@@ -363,7 +363,7 @@ async fn put<M: Message>(
     let row = Row { format: 1, code_type: code_type.into(), code: code.into(), body, ..Row::default() };
     let write = view.write(library, &row, 0, links).unwrap();
     let mut batch = Batch::new(BatchId::random().unwrap());
-    write.puts.into_iter().for_each(|(key, body)| _ = batch.put(key, body));
+    write.puts.into_iter().chain(write.fresh).for_each(|(key, body)| _ = batch.put(key, body));
     let stamp = Stamp { index: 0, time_s: 0 }.to_bytes();
     write.stamped.into_iter().for_each(|(key, _)| _ = batch.put(key, stamp.to_vec()));
     store.commit(batch).await.unwrap();
