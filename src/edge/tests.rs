@@ -514,6 +514,9 @@ async fn logs_and_metrics_name_the_system_and_the_rpc_and_nothing_a_caller_typed
     let page = Page::default();
     let writer = page.clone();
     let logging = crate::config::Logging::default();
+    // With one subscriber in the process, whether a line is wanted is asked of the thread that meets it first, and that may be another
+    // test's; with two it is asked of both.
+    let _second = tracing::Dispatch::new(crate::telemetry::subscriber(&logging, std::io::sink).unwrap());
     let subscriber = crate::telemetry::subscriber(&logging, move || writer.clone()).unwrap();
     let _here = tracing::subscriber::set_default(subscriber);
     // Other tests of this process have no subscriber and may have switched the line off before this one came.

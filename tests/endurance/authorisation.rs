@@ -334,6 +334,7 @@ impl World {
                 world.grants.entry(name).or_default().push(grant);
             }
         }
+        world.open_places(hub).await;
         world.become_of(hub).await;
         let lines = world.held.iter().map(|held| {
             json!({ "line": "record", "library": held.library, "resource": held.resource, "key": held.key,
@@ -342,6 +343,16 @@ impl World {
         let lines: Vec<Value> = lines.collect();
         world.lines.extend(lines);
         world
+    }
+
+    /// Chance alone may leave places closed to everybody.
+    async fn open_places(&mut self, hub: &Hub) {
+        let (name, ..) = CONSUMERS[0];
+        let places = Grant { kinds: vec![QuestionKind::Area as i32], ..full_grant("places", &["name", "kind"]) };
+        let id = hub.grant(name, places.clone()).await;
+        let grant = Grant { id, system: uri(name), ..places };
+        self.lines.push(line_of(&grant, "GRANTED"));
+        self.grants.entry(name).or_default().push(grant);
     }
 
     async fn people(&mut self, hub: &Hub) {
