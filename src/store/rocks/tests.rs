@@ -1,0 +1,224 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::conformance::{self, Made};
+use crate::store::contract::{Batch, BatchId, Store};
+
+fn clock() -> Clock {
+    Clock::from_fn(|| 1_700_000_000_000)
+}
+
+fn small() -> RocksSettings {
+    RocksSettings { block_cache_bytes: 1 << 20, write_buffer_bytes: 1 << 20, wal_bytes_max: 4 << 20 }
+}
+
+fn made() -> (TempDir, PathBuf, Limited<Rocks>) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("data");
+    let store = Rocks::create(&path, &small(), clock()).unwrap();
+    (folder, path, store)
+}
+
+fn open(path: &Path) -> Result<Limited<Rocks>, RocksError> {
+    Rocks::open(path, &small(), clock())
+}
+
+/// What a power cut would leave if everything written so far had reached the disk: the files, copied while in use.
+fn crash_image(path: &Path) -> TempDir {
+    let image = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(path).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), image.path().join(entry.file_name())).unwrap();
+    }
+    image
+}
+
+fn newest_wal(path: &Path) -> PathBuf {
+    let files = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|file| file.extension().is_some_and(|end| end == "log")).max().unwrap()
+}
+
+async fn write(store: &dyn Store, n: u64) {
+    let mut batch = Batch::new(BatchId::random().unwrap());
+    batch.put_fresh(key_space::entry(n), n.to_be_bytes().to_vec());
+    store.commit(batch).await.unwrap();
+}
+
+async fn entries(store: &dyn Store) -> Vec<u64> {
+    let page = store.snapshot().await.unwrap().scan(key_space::entries(0, 1_000), Direction::Forward, 1_000).await;
+    page.unwrap().rows.iter().map(|(key, _)| key_space::parse_entry(key).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rocksdb_keeps_the_contract() {
+    let make = async |clock| {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Rocks::create(&folder.path().join("data"), &small(), clock).unwrap();
+        Made { store: Arc::new(store), keep: Box::new(folder) }
+    };
+    conformance::run(make).await;
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_crash() {
+    let (_folder, path, store) = made();
+    for n in 0..50 {
+        write(&store, n).await;
+    }
+    let image = crash_image(&path);
+    let reopened = open(image.path()).unwrap();
+    assert_eq!(entries(&reopened).await, (0..50).collect::<Vec<_>>());
+}
+
+/// What a crash leaves after fifty writes, and the log they are in.
+async fn image_of_fifty() -> (TempDir, PathBuf) {
+    let (_folder, path, store) = made();
+    for n in 0..50 {
+        write(&store, n).await;
+    }
+    let image = crash_image(&path);
+    let wal = newest_wal(image.path());
+    (image, wal)
+}
+
+#[tokio::test]
+async fn a_torn_tail_costs_the_unfinished_record_only() {
+    let (image, wal) = image_of_fifty().await;
+    let whole = fs::read(&wal).unwrap();
+    fs::write(&wal, &whole[..whole.len() - 5]).unwrap();
+    assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_damaged_log_refuses_to_open_instead_of_forgetting() {
+    let (image, wal) = image_of_fifty().await;
+    let mut bytes = fs::read(&wal).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&wal, bytes).unwrap();
+    assert!(matches!(open(image.path()), Err(RocksError::LogDamaged { .. })));
+}
+
+#[tokio::test]
+async fn a_last_record_that_does_not_read_is_named_and_a_folder_cut_at_it_opens() {
+    let (image, wal) = image_of_fifty().await;
+    let mut bytes = fs::read(&wal).unwrap();
+    let length = bytes.len();
+    bytes[length - 20..].fill(0);
+    fs::write(&wal, &bytes).unwrap();
+    let Err(RocksError::LogTail { tails, .. }) = open(image.path()) else { panic!("it must name the tail") };
+    let [tail] = tails.as_slice() else { panic!("{tails:?}") };
+    assert_eq!(tail.file, wal);
+    let cut = wal::Cut::make(tail.clone()).unwrap();
+    let judged = Rocks::open_to_read(image.path(), &small(), clock()).unwrap();
+    assert_eq!(entries(&judged).await, (0..49).collect::<Vec<_>>());
+    write_refused(&judged).await;
+    drop(judged);
+    cut.undo().unwrap();
+    assert_eq!(fs::read(&wal).unwrap(), bytes, "judging has changed nothing");
+    wal::Cut::make(tail.clone()).unwrap();
+    assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
+}
+
+async fn write_refused(store: &dyn Store) {
+    let mut batch = Batch::new(BatchId([1; 16]));
+    batch.put(key_space::head(), vec![1]);
+    assert!(store.commit(batch).await.is_err(), "it was opened to read");
+}
+
+#[tokio::test]
+async fn a_store_outlives_its_process_and_a_snapshot_its_store() {
+    let (_folder, path, store) = made();
+    write(&store, 1).await;
+    let view = store.snapshot().await.unwrap();
+    drop(store);
+    assert!(view.get(&key_space::entry(1)).await.unwrap().is_some());
+    assert!(matches!(open(&path), Err(RocksError::InUse(_))), "the snapshot still holds the folder");
+    drop(view);
+    let store = open(&path).unwrap();
+    write(&store, 2).await;
+    assert_eq!(entries(&store).await, [1, 2]);
+}
+
+#[test]
+fn a_store_is_made_only_where_nothing_is_and_opened_only_where_one_is() {
+    let (folder, path, store) = made();
+    assert!(matches!(open(&path), Err(RocksError::InUse(_))));
+    assert!(matches!(Rocks::create(&path, &small(), clock()), Err(RocksError::NotEmpty(_))));
+    drop(store);
+    assert!(matches!(open(&folder.path().join("typo")), Err(RocksError::Absent(_))));
+    assert!(!folder.path().join("typo").exists());
+    let empty = folder.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    assert!(matches!(open(&empty), Err(RocksError::Absent(_))));
+}
+
+#[test]
+fn an_unfinished_and_a_newer_folder_are_refused() {
+    let (_folder, path, store) = made();
+    let row = key_space::meta(MetaRow::FormatVersion);
+    store.engine().shared.db.put(&row, Versioned::frame(1, &(FORMAT_VERSION + 1).to_be_bytes())).unwrap();
+    drop(store);
+    let refused = open(&path).err().unwrap();
+    assert!(refused.to_string().contains("has format 2, this program knows up to 1"), "{refused}");
+    let options = options(&small()).unwrap();
+    DB::open(&options, &path).unwrap().delete(&row).unwrap();
+    assert!(matches!(open(&path), Err(RocksError::Unfinished(_))));
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_built_on_what_is_not_known() {
+    let (_folder, _path, store) = made();
+    store.engine().shared.broken.set("the disk said no".into()).unwrap();
+    let batch = Batch::new(BatchId([1; 16]));
+    assert!(matches!(store.outcome(batch.id).await, Err(StoreError::Stopped(_))), "waiting would never end");
+    assert!(matches!(store.commit(batch).await, Err(CommitError::Unavailable(_))));
+}
+
+/// The other process of the next test: commits until it is killed, saying so after each acknowledgement.
+#[tokio::test]
+#[ignore = "run by the test that kills it"]
+async fn commits_until_killed() {
+    let Ok(path) = std::env::var("WUKU_TEST_FOLDER") else { return };
+    let store = open(Path::new(&path)).unwrap();
+    for n in entries(&store).await.len() as u64.. {
+        write(&store, n).await;
+        println!("\nacknowledged {n}");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_process_loses_no_acknowledged_batch_and_kept_others_out() {
+    use std::io::{BufRead, BufReader};
+    let (_folder, path, store) = made();
+    drop(store);
+    for _ in 0..3 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "store::rocks::tests::commits_until_killed", "--ignored", "--nocapture"])
+            .env("WUKU_TEST_FOLDER", &path)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut acknowledged = lines.filter_map(|line| line.strip_prefix("acknowledged ")?.parse::<u64>().ok());
+        acknowledged.nth(20).unwrap();
+        assert!(matches!(open(&path), Err(RocksError::InUse(_))));
+        child.kill().unwrap();
+        let last = acknowledged.last().unwrap_or(0);
+        child.wait().unwrap();
+        let kept = entries(&open(&path).unwrap()).await;
+        assert!(kept.len() as u64 > last, "{last} was acknowledged, {} rows are there", kept.len());
+        assert_eq!(kept, (0..kept.len() as u64).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn only_ranges_within_one_record_use_its_filter() {
+    let record = key_space::IndexKey([0xff; 16]);
+    assert!(inside_one_prefix(&key_space::record_rows(1, &record)));
+    assert!(inside_one_prefix(&key_space::record_rows_up_to(1, &record, 3)));
+    assert!(!inside_one_prefix(&key_space::library_rows(1)));
+    assert!(!inside_one_prefix(&key_space::entries(1, 2)));
+    let (first, other) = (key_space::record_row(1, &record, 1), key_space::record_row(2, &record, 1));
+    assert!(!inside_one_prefix(&KeyRange::between(&first, &other)));
+}
