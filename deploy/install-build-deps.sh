@@ -13,6 +13,7 @@ if [ "${1:-}" = "--test" ]; then
     compgen -G '/usr/lib*/faketime/libfaketimeMT.so.1' >/dev/null || \
         compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v openssl >/dev/null || missing+=(openssl) # the other opinion on SM2 signatures and certificates
     command -v strace >/dev/null || missing+=(strace) # makes a sync fail
     command -v mount >/dev/null || missing+=(mount)   # mounts the disk that forgets, over /dev/fuse
     # The overload harness holds the hub to part of a CPU: a control group, or this.

@@ -3,6 +3,7 @@ use super::asn1::show_time;
 use super::certificate::{Certificate, SM2_WITH_SM3};
 use super::chain::{Anchors, Fault, Path, Use};
 use super::envelope::{Envelope, TimeStamp, is_envelope};
+use super::owner::{self, Ownership};
 use super::ses::{Generation, Seal, SealSignature, Signers};
 use super::step::{Finding, Outcome, Step};
 use crate::gm::{self, Encoding, Signature};
@@ -455,13 +456,15 @@ impl Findings {
     /// Government signers' certificates: O is the USCC directly followed by the name.
     fn authority(&mut self, signer: &Certificate, issuer: Option<&str>) {
         let Some(issuer) = issuer else { return };
-        match signer.organisation().and_then(|organisation| organisation.uscc) {
-            None => self.push(
-                Step::IssuingAuthority,
-                Outcome::NotChecked,
-                "the certificate does not state a USCC".to_owned(),
-            ),
-            Some(uscc) => self.add(Step::IssuingAuthority, uscc == issuer, || format!("the certificate states {uscc}")),
+        match owner::of_certificate(signer, issuer) {
+            Ownership::Matched => self.push(Step::IssuingAuthority, Outcome::Ok, String::new()),
+            Ownership::NotStated => {
+                let why = "the certificate does not state a USCC".to_owned();
+                self.push(Step::IssuingAuthority, Outcome::NotChecked, why);
+            }
+            Ownership::Differs { stated } => {
+                self.push(Step::IssuingAuthority, Outcome::Bad, format!("the certificate states {stated}"));
+            }
         }
     }
 
