@@ -3,6 +3,7 @@
 //! Entries lie one after another from the first byte to the directory, the directory says what the local headers say, names are unique
 //! even without regard to case. Nothing is unpacked before its stated size was checked, and nothing beyond it (facts of PKWARE's
 //! APPNOTE 6.3; limits in [`Limits`]).
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flate2::{Crc, Decompress, FlushDecompress, Status};
@@ -22,6 +23,8 @@ pub struct Limits {
     pub ratio: u64,
     /// Bytes of an XML part that is read for its structure.
     pub xml_bytes: u64,
+    /// Bytes of all parts that are read whole: structure, signature values, seals.
+    pub read_bytes: u64,
 }
 
 /// The limits for whatever people bring.
@@ -32,7 +35,38 @@ pub const LIMITS: Limits = Limits {
     total_bytes: 128 << 20,
     ratio: 200,
     xml_bytes: 4 << 20,
+    read_bytes: 24 << 20,
 };
+
+/// How long whoever asked is willing to wait: asked again and again, so that no file holds a thread for long.
+#[derive(Clone, Copy, Default)]
+pub struct Patience<'a>(Option<&'a (dyn Fn() -> bool + 'a)>);
+
+impl<'a> Patience<'a> {
+    /// Until this says that it is over.
+    #[must_use]
+    pub fn until(over: &'a (dyn Fn() -> bool + 'a)) -> Self {
+        Self(Some(over))
+    }
+
+    /// Whether there is some left.
+    ///
+    /// # Errors
+    /// `too-slow`.
+    pub fn ask(self) -> Result<(), Unreadable> {
+        match self.0 {
+            Some(over) if over() => Err(Unreadable::new("too-slow", "judging it takes longer than is allowed")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whom it asks is nobody's business.
+impl std::fmt::Debug for Patience<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patience")
+    }
+}
 
 /// Why a file is not read. The reason is a word for programs, the detail says where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,6 +99,9 @@ struct Entry<'a> {
 pub struct Container<'a> {
     entries: BTreeMap<String, Entry<'a>>,
     order: Vec<String>,
+    patience: Patience<'a>,
+    /// Bytes that may still be read whole.
+    readable: Cell<u64>,
 }
 
 const LOCAL: u32 = 0x0403_4b50;
@@ -83,6 +120,8 @@ pub fn is_zip(bytes: &[u8]) -> bool {
 struct Row<'a> {
     flags: u16,
     method: u16,
+    /// Time and date of change, MS-DOS form.
+    changed: u32,
     crc: u32,
     packed: u32,
     size: u32,
@@ -96,6 +135,14 @@ impl<'a> Container<'a> {
     /// # Errors
     /// The first thing that is not as it should be.
     pub fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, Unreadable> {
+        Self::open_within(bytes, limits, Patience::default())
+    }
+
+    /// As [`Container::open`]; everything done with it ends with `too-slow` when patience does.
+    ///
+    /// # Errors
+    /// As [`Container::open`].
+    pub fn open_within(bytes: &'a [u8], limits: &Limits, patience: Patience<'a>) -> Result<Self, Unreadable> {
         if bytes.len() > limits.file_bytes {
             return Err(Unreadable::new("too-large", format!("{} bytes, at most {}", bytes.len(), limits.file_bytes)));
         }
@@ -105,7 +152,8 @@ impl<'a> Container<'a> {
         let (mut rows, directory_at) = directory(bytes, limits)?;
         rows.sort_by_key(|row| row.offset);
         let (mut at, mut total) = (0usize, 0u64);
-        let mut container = Self { entries: BTreeMap::new(), order: Vec::new() };
+        let readable = Cell::new(limits.read_bytes);
+        let mut container = Self { entries: BTreeMap::new(), order: Vec::new(), patience, readable };
         let mut names = Names::default();
         for row in &rows {
             let name = names.admit(row)?;
@@ -135,6 +183,14 @@ impl<'a> Container<'a> {
         Ok(container)
     }
 
+    /// Whether whoever asked still waits.
+    ///
+    /// # Errors
+    /// `too-slow`.
+    pub fn patience(&self) -> Result<(), Unreadable> {
+        self.patience.ask()
+    }
+
     /// The parts, in the order they lie in the file; no folders.
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.order.iter().map(String::as_str)
@@ -155,8 +211,11 @@ impl<'a> Container<'a> {
     /// A part, unpacked. `None`: there is no such part.
     ///
     /// # Errors
-    /// Where it does not unpack to what the directory says.
+    /// Where it does not unpack to what the directory says; where more is read whole than [`Limits::read_bytes`].
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Unreadable> {
+        let size = self.size(name).unwrap_or_default();
+        let left = self.readable.get().checked_sub(size).ok_or_else(|| Unreadable::new("unpacks-too-large", name))?;
+        self.readable.set(left);
         let mut out = Vec::new();
         Ok(self.stream(name, |bytes| out.extend_from_slice(bytes))?.then_some(out))
     }
@@ -169,13 +228,15 @@ impl<'a> Container<'a> {
         let Some(entry) = self.entries.get(name) else { return Ok(false) };
         let mut crc = Crc::new();
         let mut take = |bytes: &[u8]| {
+            self.patience()?;
             crc.update(bytes);
             sink(bytes);
+            Ok(())
         };
         if entry.deflated {
             inflate(entry, name, &mut take)?;
         } else {
-            take(entry.packed);
+            entry.packed.chunks(PIECE_BYTES).try_for_each(&mut take)?;
         }
         if crc.sum() == entry.crc {
             Ok(true)
@@ -185,10 +246,17 @@ impl<'a> Container<'a> {
     }
 }
 
-fn inflate(entry: &Entry<'_>, name: &str, take: &mut impl FnMut(&[u8])) -> Result<(), Unreadable> {
+/// Bytes given on at a time.
+const PIECE_BYTES: usize = 32 << 10;
+
+fn inflate(
+    entry: &Entry<'_>,
+    name: &str,
+    take: &mut impl FnMut(&[u8]) -> Result<(), Unreadable>,
+) -> Result<(), Unreadable> {
     let damaged = |why: &str| Unreadable::new("damaged-part", format!("{name}: {why}"));
     let mut inflater = Decompress::new(false);
-    let mut buffer = vec![0u8; 32 << 10];
+    let mut buffer = vec![0u8; PIECE_BYTES];
     loop {
         let consumed = usize::try_from(inflater.total_in()).map_err(|_| damaged("too long"))?;
         let rest = entry.packed.get(consumed..).unwrap_or_default();
@@ -199,7 +267,7 @@ fn inflate(entry: &Entry<'_>, name: &str, take: &mut impl FnMut(&[u8])) -> Resul
         if inflater.total_out() > u64::from(entry.size) {
             return Err(damaged("unpacks to more than it states"));
         }
-        take(buffer.get(..written).unwrap_or_default());
+        take(buffer.get(..written).unwrap_or_default())?;
         let all_read = usize::try_from(inflater.total_in()).is_ok_and(|read| read == entry.packed.len());
         match status {
             Status::StreamEnd if all_read && inflater.total_out() == u64::from(entry.size) => return Ok(()),
@@ -253,6 +321,7 @@ fn row(bytes: &[u8]) -> Option<Result<(Row<'_>, &[u8]), Unreadable>> {
     let row = Row {
         flags: fields.u16(8)?,
         method: fields.u16(10)?,
+        changed: fields.u32(12)?,
         crc: fields.u32(16)?,
         packed: fields.u32(20)?,
         size: fields.u32(24)?,
@@ -330,6 +399,9 @@ fn local<'a>(bytes: &'a [u8], at: usize, row: &Row<'_>, name: &str) -> Result<(&
     // Bits 1 and 2 say how hard the packer tried, bit 11 that the name is UTF-8, which it must be here: writers set them in one place.
     let flags = fields.u16(6).map(|flags| flags & !0x806);
     if fields.u32(0) != Some(LOCAL) || flags != Some(row.flags & !0x806) || fields.u16(8) != Some(row.method) {
+        return Err(differs());
+    }
+    if fields.u32(10) != Some(row.changed) {
         return Err(differs());
     }
     let (name_length, extra_length) = fields.u16(26).zip(fields.u16(28)).ok_or_else(short)?;

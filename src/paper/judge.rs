@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::container::{Container, LIMITS, Unreadable};
+use super::container::{Container, LIMITS, Patience, Unreadable};
 use super::package::{Body, Description, Found, Package, SignatureEntry, read_xml, resolve};
 use crate::gm::{self, Digest};
 use crate::seal::judge::{Check, Container as Wrapping, Grounds, SignatureReport, signature};
@@ -13,8 +13,10 @@ use crate::seal::step::{Finding, Outcome, Profile, Step};
 /// What a paper is worth as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Every signature is good and together they cover the whole document.
+    /// Every signature is good, together they cover the whole document, and configured anchors vouch for who signed.
     Valid,
+    /// As valid, but nobody configured vouches for who signed: anybody can make such a file, under any name.
+    NotAnchored,
     /// A signature is not good, there is none, or the document is not whole.
     NotValid,
     /// The signatures are good, but there is content none of them covers.
@@ -91,8 +93,13 @@ pub struct Uncovered {
 ///
 /// # Errors
 /// Where it cannot be read, with the reason.
-pub fn paper(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Result<PaperReport, Unreadable> {
-    let container = Container::open(bytes, &LIMITS)?;
+pub fn paper(
+    bytes: &[u8],
+    profile: Profile,
+    grounds: Grounds<'_>,
+    patience: Patience<'_>,
+) -> Result<PaperReport, Unreadable> {
+    let container = Container::open_within(bytes, &LIMITS, patience)?;
     let digests = digests(&container)?;
     let package = Package::read(&container)?;
     let mut faults = Vec::new();
@@ -112,10 +119,16 @@ pub fn paper(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Result<Pap
         irregular.extend(list.irregular.iter().map(|what| (list.path.clone(), what.clone())));
         for entry in &list.entries {
             let id_is_new = seen.insert(format!("id {}", entry.id));
-            if !id_is_new || entry.path.as_ref().is_some_and(|path| !seen.insert(path.clone())) {
+            let path_is_new = entry.path.as_ref().is_none_or(|path| seen.insert(path.clone()));
+            if !id_is_new || !path_is_new {
                 faults.push((Fault::SignatureList, format!("signature {} stands twice", entry.id)));
             }
-            signatures.push(one(&container, &digests, entry, &list.path, profile, grounds)?);
+            container.patience()?;
+            signatures.push(match path_is_new {
+                true => one(&container, &digests, entry, &list.path, profile, grounds)?,
+                // Judged once already; a list of the same one many times would only cost.
+                false => PaperSignature::broken(entry, format!("{} is listed before", entry.written)),
+            });
         }
     }
     if signatures.is_empty() {
@@ -127,12 +140,13 @@ pub fn paper(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Result<Pap
     }
     let uncovered = uncovered(&container, &signatures, &lists, &own_parts, &irregular);
     let good = faults.is_empty() && signatures.iter().all(|signature| signature.reasons.is_empty());
-    let verdict = match (good, uncovered.is_empty()) {
-        (false, _) => Verdict::NotValid,
-        (true, false) => Verdict::PartlyCovered,
-        (true, true) => Verdict::Valid,
-    };
     let trusted = !signatures.is_empty() && signatures.iter().all(|s| is_trusted(&s.report));
+    let verdict = match (good, uncovered.is_empty(), trusted) {
+        (false, ..) => Verdict::NotValid,
+        (true, false, _) => Verdict::PartlyCovered,
+        (true, true, false) => Verdict::NotAnchored,
+        (true, true, true) => Verdict::Valid,
+    };
     Ok(PaperReport { verdict, faults, signatures, uncovered, bodies: package.bodies, trusted })
 }
 

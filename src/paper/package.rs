@@ -261,7 +261,7 @@ impl SignatureList {
             }
         };
         let nodes: Vec<&Element> = root.children.iter().chain([root]).collect();
-        say(nodes.iter().any(|e| !NAMESPACES.contains(&e.namespace.as_str())), "another namespace");
+        say(nodes.iter().any(|e| !NAMESPACES.contains(&&*e.namespace)), "another namespace");
         say(document.comments, "comments");
         say(root.children.iter().any(|e| !matches!(e.name.as_str(), "Signature" | "MaxSignId")), "unknown elements");
         say(root.children.iter().any(|e| !e.children.is_empty()), "elements inside a signature");

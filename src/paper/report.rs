@@ -2,7 +2,7 @@
 use serde_json::{Value, json};
 
 use super::Kind;
-use super::container::Unreadable;
+use super::container::{LIMITS, Patience, Unreadable};
 use super::judge::{Fault, PaperReport, PaperSignature, Verdict, hash_of, is_trusted, paper};
 use crate::gm::Encoding;
 use crate::seal::asn1::show_time;
@@ -21,6 +21,24 @@ pub struct Report {
     pub words: (String, String),
     /// A line or two for each signature: Chinese, English.
     pub lines: Vec<(String, String)>,
+    /// Whether configured anchors vouch for whoever signed and made the seals.
+    pub trusted: bool,
+}
+
+/// The exit code where an anchor was demanded and no configured one vouches for who signed.
+pub const NOT_ANCHORED_CODE: u8 = 4;
+
+impl Report {
+    /// The exit code: that of the verdict, or 4 where `require_anchor` and what would be 0 or 3 rests on nobody's word.
+    #[must_use]
+    pub const fn code(&self, require_anchor: bool) -> u8 {
+        match self.verdict {
+            Verdict::Valid | Verdict::NotAnchored | Verdict::PartlyCovered if require_anchor && !self.trusted => {
+                NOT_ANCHORED_CODE
+            }
+            verdict => verdict.code(),
+        }
+    }
 }
 
 impl Verdict {
@@ -29,6 +47,7 @@ impl Verdict {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::NotAnchored => "valid-but-not-anchored",
             Self::NotValid => "not-valid",
             Self::PartlyCovered => "valid-but-uncovered",
             Self::NotVerified => "not-verified",
@@ -36,11 +55,12 @@ impl Verdict {
         }
     }
 
-    /// 0 whole document valid, 1 not valid, 2 unreadable, 3 valid but content left uncovered.
+    /// 0 whole document unaltered under good signatures, 1 not valid, 2 unreadable, 3 valid but content left uncovered. Whether
+    /// anybody vouches for the signers is not in it; see [`Report::code`].
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
-            Self::Valid => 0,
+            Self::Valid | Self::NotAnchored => 0,
             Self::NotValid | Self::NotVerified => 1,
             Self::Unreadable => 2,
             Self::PartlyCovered => 3,
@@ -51,9 +71,18 @@ impl Verdict {
 /// Judges whatever file somebody brings.
 #[must_use]
 pub fn of_file(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Report {
+    of_file_within(bytes, profile, grounds, Patience::default())
+}
+
+/// As [`of_file`], but no longer than patience lasts: then it is unreadable, `too-slow`.
+#[must_use]
+pub fn of_file_within(bytes: &[u8], profile: Profile, grounds: Grounds<'_>, patience: Patience<'_>) -> Report {
     let kind = Kind::of(bytes);
     let mut report = match kind {
-        Kind::Ofd => match paper(bytes, profile, grounds) {
+        _ if bytes.len() > LIMITS.file_bytes => {
+            unreadable(&Unreadable::new("too-large", format!("more than {} bytes", LIMITS.file_bytes)))
+        }
+        Kind::Ofd => match paper(bytes, profile, grounds, patience) {
             Ok(judged) => of_paper(&judged),
             Err(error) => unreadable(&error),
         },
@@ -77,16 +106,21 @@ pub fn of_file(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Report {
 pub fn of_pair(description: &[u8], value: &[u8], profile: Profile, grounds: Grounds<'_>) -> Report {
     let judged = judge::signature(value, description, None, grounds);
     let reasons = profile.reasons(&judged.findings);
-    let verdict = match (reasons.is_empty(), judged.unprotected) {
-        (false, _) => Verdict::NotValid,
-        (true, Some(_)) => Verdict::PartlyCovered,
-        (true, None) => Verdict::Valid,
-    };
     let trusted = is_trusted(&judged);
+    let verdict = match (reasons.is_empty(), judged.unprotected, trusted) {
+        (false, ..) => Verdict::NotValid,
+        (true, Some(_), _) => Verdict::PartlyCovered,
+        (true, None, false) => Verdict::NotAnchored,
+        (true, None, true) => Verdict::Valid,
+    };
     let words = match verdict {
         Verdict::Valid => (
             "有效：签名与签名描述相符（未见原文件，内容未核对）",
             "valid: signature and description belong together (the paper itself was not there)",
+        ),
+        Verdict::NotAnchored => (
+            "需人工核对：签名与签名描述相符，签名者身份未核对（未见原文件，内容未核对）",
+            "check by hand: signature and description belong together, who signed was not checked (the paper itself was not there)",
         ),
         Verdict::PartlyCovered => (
             "需人工核对：签名相符，签名者身份未经核对",
@@ -94,7 +128,8 @@ pub fn of_pair(description: &[u8], value: &[u8], profile: Profile, grounds: Grou
         ),
         _ => ("印章无效", "not valid"),
     };
-    let mut report = of_verdict(verdict, untrusted((words.0.to_owned(), words.1.to_owned()), verdict, trusted));
+    let mut report = of_verdict(verdict, (words.0.to_owned(), words.1.to_owned()));
+    report.trusted = trusted;
     let fields = signature_fields(&judged, &reasons);
     report.lines = lines("-", &judged, &reasons);
     report.set("kind", json!("signature"));
@@ -113,14 +148,20 @@ pub fn of_seal(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Report {
     };
     let judged = judge::seal(seal, grounds.now_s, grounds);
     let reasons = profile.reasons(&judged.findings);
-    let verdict = if reasons.is_empty() { Verdict::Valid } else { Verdict::NotValid };
     let trusted = judged.findings.iter().any(|f| f.step == Step::MakerCertificate && f.outcome == Outcome::Ok);
-    let words = if reasons.is_empty() {
-        ("印章有效", "the seal is good")
-    } else {
-        ("印章无效", "the seal is not good")
+    let (verdict, words) = match (reasons.is_empty(), trusted) {
+        (false, _) => (Verdict::NotValid, ("印章无效", "the seal is not good")),
+        (true, true) => (Verdict::Valid, ("印章有效", "the seal is good")),
+        (true, false) => (
+            Verdict::NotAnchored,
+            (
+                "需人工核对：印章未被改动，制章者身份未核对",
+                "check by hand: the seal is unaltered, who made it was not checked",
+            ),
+        ),
     };
-    let mut report = of_verdict(verdict, untrusted((words.0.to_owned(), words.1.to_owned()), verdict, trusted));
+    let mut report = of_verdict(verdict, (words.0.to_owned(), words.1.to_owned()));
+    report.trusted = trusted;
     report.lines = why(&reasons, &judged.findings);
     let seal = &judged.seal;
     report.set("kind", json!("seal"));
@@ -160,7 +201,7 @@ pub fn unreadable(error: &Unreadable) -> Report {
 
 fn of_verdict(verdict: Verdict, words: (String, String)) -> Report {
     let json = json!({"verdict": verdict.as_str(), "words": words.0, "words_en": words.1});
-    Report { verdict, json, words, lines: Vec::new() }
+    Report { verdict, json, words, lines: Vec::new(), trusted: false }
 }
 
 impl Report {
@@ -172,7 +213,8 @@ impl Report {
 }
 
 fn of_paper(judged: &PaperReport) -> Report {
-    let mut report = of_verdict(judged.verdict, untrusted(paper_words(judged), judged.verdict, judged.trusted));
+    let mut report = of_verdict(judged.verdict, paper_words(judged));
+    report.trusted = judged.trusted;
     report.lines = judged.signatures.iter().flat_map(|s| lines(&s.entry.id, &s.report, &s.reasons)).collect();
     report
         .lines
@@ -256,8 +298,17 @@ fn signature_fields(report: &SignatureReport, reasons: &[Step]) -> Value {
         "steps": steps(&report.findings),
         "unprotected": report.unprotected,
         "reasons": reasons.iter().map(|step| step.as_str()).collect::<Vec<_>>(),
-        "verdict": if reasons.is_empty() { "valid" } else { "not-valid" },
+        "verdict": signature_verdict(reasons, is_trusted(report)).as_str(),
     })
+}
+
+/// The verdict on one signature by itself.
+fn signature_verdict(reasons: &[Step], trusted: bool) -> Verdict {
+    match (reasons.is_empty(), trusted) {
+        (false, _) => Verdict::NotValid,
+        (true, false) => Verdict::NotAnchored,
+        (true, true) => Verdict::Valid,
+    }
 }
 
 fn steps(findings: &[Finding]) -> Value {
@@ -274,9 +325,17 @@ fn paper_words(judged: &PaperReport) -> (String, String) {
     let altered = broken.clone().any(|step| matches!(step, Step::References | Step::DataHash));
     let (zh, en) = match judged.verdict {
         Verdict::Valid => ("有效：整份文件受签名保护且未被改动", "valid: the whole document is covered and unaltered"),
-        Verdict::PartlyCovered => (
+        Verdict::NotAnchored => (
+            "需人工核对：文件未被改动，但签名者身份未核对（未配置信任锚，任何人都能以任何名义制作这样的文件）",
+            "check by hand: the file is unaltered, but who signed was not checked (no trust anchors: anybody can make such a file under any name)",
+        ),
+        Verdict::PartlyCovered if judged.trusted => (
             "部分内容未受保护：签名有效，但下列内容任何人都可能改动",
-            "valid, but content is not covered: anybody could have changed it",
+            "content is not covered: the signatures are good, but anybody could have changed what is listed",
+        ),
+        Verdict::PartlyCovered => (
+            "部分内容未受保护，需人工核对：下列内容任何人都可能改动，且签名者身份未核对（未配置信任锚）",
+            "content is not covered, check by hand: anybody could have changed what is listed, and who signed was not checked (no trust anchors)",
         ),
         _ if altered => ("文件被改动", "the file was altered"),
         _ => match judged.faults.first() {
@@ -294,22 +353,15 @@ fn paper_words(judged: &PaperReport) -> (String, String) {
     (zh.to_owned(), en.to_owned())
 }
 
-/// Where nobody configured vouches for signer and maker, that is said in the same breath.
-fn untrusted((zh, en): (String, String), verdict: Verdict, trusted: bool) -> (String, String) {
-    if trusted || !matches!(verdict, Verdict::Valid | Verdict::PartlyCovered) {
-        return (zh, en);
-    }
-    (
-        format!("{zh}（未配置信任锚，签名者身份未核对）"),
-        format!("{en} (who the signer is was not checked: no trust anchors)"),
-    )
-}
-
 fn lines(id: &str, report: &SignatureReport, reasons: &[Step]) -> Vec<(String, String)> {
     let name = report.seal.as_ref().map(|seal| seal.seal.name.clone());
     let name = name.or_else(|| report.signer.as_ref().and_then(|s| s.common_name())).unwrap_or_default();
     let at = report.signed_at_s.map(show_time).unwrap_or_default();
-    let word = if reasons.is_empty() { ("有效", "good") } else { ("无效", "NOT GOOD") };
+    let word = match signature_verdict(reasons, is_trusted(report)) {
+        Verdict::Valid => ("有效", "good"),
+        Verdict::NotAnchored => ("签名相符，签名者身份未核对", "fits, who signed was not checked"),
+        _ => ("无效", "NOT GOOD"),
+    };
     let container = report.container.as_str();
     let head = (
         format!("签名 {id} {container} {name} {at}：{}", word.0),

@@ -1,4 +1,6 @@
 //! XML as OFD uses it, read into a small tree. What a document type definition, an entity or an unbound prefix could change is refused.
+use std::sync::Arc;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::{BytesDecl, BytesStart, Event};
 
@@ -18,8 +20,8 @@ const ELEMENTS_MAX: usize = 100_000;
 pub struct Element {
     /// Name without its prefix.
     pub name: String,
-    /// The namespace's name; empty: none.
-    pub namespace: String,
+    /// The namespace's name; empty: none. Shared: a long name on the outermost element is not copied into each one inside.
+    pub namespace: Arc<str>,
     /// Attributes by name without prefix; namespace declarations left out.
     pub attributes: Vec<(String, String)>,
     /// Text directly inside, joined.
@@ -141,7 +143,7 @@ fn check_declaration(declaration: &BytesDecl<'_>, name: &str) -> Result<(), Unre
 struct Tree<'a> {
     name: &'a str,
     open: Vec<(Element, usize)>,
-    namespaces: Vec<(String, String)>,
+    namespaces: Vec<(String, Arc<str>)>,
     elements: usize,
     root: Option<Element>,
     comments: bool,
@@ -174,8 +176,8 @@ impl Tree<'_> {
                 .map_err(|error| Unreadable::new("xml-forbidden", format!("{}: {error}", self.name)))?
                 .into_owned();
             match key.split_once(':') {
-                None if key == "xmlns" => self.namespaces.push((String::new(), value)),
-                Some(("xmlns", prefix)) => self.namespaces.push((prefix.to_owned(), value)),
+                None if key == "xmlns" => self.namespaces.push((String::new(), value.into())),
+                Some(("xmlns", prefix)) => self.namespaces.push((prefix.to_owned(), value.into())),
                 local => {
                     let name = local.map_or(key.as_str(), |(_, name)| name).to_owned();
                     if attributes.iter().any(|(known, _)| *known == name) {
@@ -193,7 +195,7 @@ impl Tree<'_> {
         let bound = self.namespaces.iter().rev().find(|(known, _)| known == prefix).map(|(_, uri)| uri.clone());
         let namespace = match (bound, prefix) {
             (Some(uri), _) => uri,
-            (None, "") => String::new(),
+            (None, "") => Arc::default(),
             (None, _) => return Err(bad(format!("prefix {prefix} means nothing"))),
         };
         let element = Element { name: name.to_owned(), namespace, attributes, ..Element::default() };
@@ -237,7 +239,7 @@ mod tests {
         let document =
             parse(b"<?xml version='1.0'?><o:A xmlns:o='u' K='&lt;1'>a&amp;<!--c--><![CDATA[<b]]><o:B/></o:A>", "x")
                 .unwrap();
-        assert_eq!((document.root.name.as_str(), document.root.namespace.as_str()), ("A", "u"));
+        assert_eq!((document.root.name.as_str(), &*document.root.namespace), ("A", "u"));
         assert_eq!((document.root.text.as_str(), document.root.attribute("K")), ("a&<b", Some("<1")));
         assert!(document.comments && document.root.one("B").is_some() && document.root.one("C").is_none());
     }

@@ -235,7 +235,8 @@ fn plain(envelope: &Envelope, document: &[u8], grounds: Grounds<'_>) -> Signatur
             .filter(|a| a.subject() == certificate.issuer())
             .any(|a| a.key().is_ok_and(|key| certificate.is_signed_by(&key)))
     };
-    let loose = envelope.loose || !envelope.carried.iter().all(vouched);
+    // Asked only of an anchored signer's message: sixteen certificates held against sixteen is dear, and a stranger's costs nothing then.
+    let loose = anchored && (envelope.loose || !envelope.carried.iter().all(vouched));
     SignatureReport {
         container: Container::Gbt35275 { attributes: envelope.attributes.is_some() },
         encoding: verified.as_ref().ok().copied(),

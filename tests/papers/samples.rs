@@ -122,8 +122,8 @@ fn every_column_of_every_sample_is_as_the_oracle_says() {
 #[test]
 fn exit_codes_say_valid_not_valid_unreadable_and_uncovered() {
     for (file, code, verdict, word) in [
-        ("ofd/v4signed.ofd", 0, "valid", "有效"),
-        ("ofd/allprotected.ofd", 0, "valid", "有效"),
+        ("ofd/v4signed.ofd", 0, "valid-but-not-anchored", "需人工核对"),
+        ("ofd/allprotected.ofd", 0, "valid-but-not-anchored", "需人工核对"),
         ("ofd/v4signed-altered-document.ofd", 1, "not-valid", "文件被改动"),
         ("ofd/SESV4SignDoc.ofd", 1, "not-valid", "印章无效"),
         ("ofd/v1-seal-ok-signature-broken.ofd", 1, "not-valid", "文件被改动"),
@@ -132,7 +132,7 @@ fn exit_codes_say_valid_not_valid_unreadable_and_uncovered() {
         // Its signer's certificate is under no seal: without an anchor nobody vouches for what it says.
         ("ofd/licence-yunnan-landuse-p7-sign.ofd", 3, "valid-but-uncovered", "部分内容未受保护"),
         ("ofd/type-sign-raw-sm2.ofd", 0, "valid", "有效"),
-        ("detached/suzhou-civil-affairs-elicence-seal", 0, "valid", "未见原文件"),
+        ("detached/suzhou-civil-affairs-elicence-seal", 0, "valid-but-not-anchored", "未见原文件"),
     ] {
         let (found, report) = judged(file);
         assert_eq!((found, report["verdict"].as_str().unwrap()), (code, verdict), "{file}: {report:#}");
@@ -148,11 +148,12 @@ fn anchors_decide_whom_a_paper_is_believed_from() {
     let path = sample("ofd/allprotected.ofd").display().to_string();
     let root = sample("cert/ofdrw-root.pem").display().to_string();
     let (code, report) = by_command(&[&path, "--anchors", &root]);
-    assert_eq!((code, report["trust"].as_str().unwrap()), (0, "anchored"));
-    assert!(!report["words"].as_str().unwrap().contains("未核对"));
+    assert_eq!((code, &report["trust"], &report["verdict"]), (0, &json!("anchored"), &json!("valid")));
+    assert!(report["words"].as_str().unwrap().starts_with("有效"), "{}", report["words"]);
+    assert_eq!(by_command(&[&path, "--anchors", &root, "--require-anchor"]).0, 0);
     let (_, report) = by_command(&[&path]);
     assert_eq!(report["trust"], "not-anchored");
-    assert!(report["words"].as_str().unwrap().contains("未核对"), "what was not checked is said");
+    assert_eq!(report["signatures"][0]["verdict"], "valid-but-not-anchored");
     // The tax bureau's test CA is not this root.
     let tax = sample("ofd/v4signed.ofd").display().to_string();
     assert_eq!(by_command(&[&tax, "--anchors", &root]).0, 1);
@@ -164,6 +165,66 @@ fn anchors_decide_whom_a_paper_is_believed_from() {
     let raw = sample("ofd/type-sign-raw-sm2.ofd").display().to_string();
     let (code, report) = by_command(&[&raw]);
     assert_eq!((code, report["signatures"][0]["signature"].as_str().unwrap()), (1, "unknown-key"));
+}
+
+#[test]
+fn what_nobody_configured_vouches_for_never_reads_like_a_trusted_paper() {
+    let path = |file: &str| sample(file).display().to_string();
+    let pair = path("detached/zhejiang-tax");
+    let (xml, dat) = (format!("{pair}/Signature.xml"), format!("{pair}/SignedValue.dat"));
+    let papers: [(Vec<String>, i32); 4] = [
+        (vec![path("ofd/v4signed.ofd")], 0),
+        (vec![path("ofd/relative-paths-ofdxml-uncovered.ofd")], 3),
+        (vec!["--signature".into(), xml, "--signed-value".into(), dat], 0),
+        (vec!["--seal".into(), path("seal/UserV5.esl"), "--profile".into(), "lenient-history".into()], 0),
+    ];
+    for (args, code) in papers {
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let (plain, report) = by_command(&args);
+        let words = report["words"].as_str().unwrap();
+        assert!(plain == code && words.contains("需人工核对") && !words.contains("有效"), "{args:?}: {words}");
+        assert!(report["words_en"].as_str().unwrap().contains("not checked"), "{args:?}: {}", report["words_en"]);
+        assert_ne!(report["verdict"], "valid");
+        assert_eq!(by_command(&[args.as_slice(), &["--require-anchor"]].concat()).0, 4, "{args:?}");
+    }
+    // What is not valid anyway stays so.
+    assert_eq!(by_command(&[&path("ofd/v4signed-altered-document.ofd"), "--require-anchor"]).0, 1);
+    assert_eq!(by_command(&[&path("README.md"), "--require-anchor"]).0, 2);
+}
+
+#[test]
+fn every_field_a_report_promises_stands_in_it() {
+    let (_, report) = judged("ofd/allprotected.ofd");
+    for field in ["verdict", "words", "words_en", "kind", "sm3", "profile", "trust", "faults", "uncovered", "documents"]
+    {
+        assert!(!report[field].is_null(), "{field}");
+    }
+    let one = report["signatures"][0].as_object().unwrap();
+    for field in [
+        "id",
+        "type",
+        "container",
+        "references_ok",
+        "references_bad",
+        "uncovered",
+        "data_hash",
+        "signature",
+        "seal_signature",
+        "seal_file",
+        "signer_in_list",
+        "signer_valid_at_signing",
+        "seal_valid_at_signing",
+        "maker_valid_at_creation",
+        "maker_valid_at_signing",
+        "signed_at",
+        "seal_name",
+        "steps",
+        "verdict",
+    ] {
+        assert!(one.get(field).is_some_and(|value| !value.is_null()), "{field}: {one:?}");
+    }
+    let steps = one["steps"].as_array().unwrap();
+    assert!(steps.len() > 15 && steps.iter().all(|s| s["step"].is_string() && s["outcome"].is_string()));
 }
 
 #[test]
