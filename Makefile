@@ -5,7 +5,12 @@ PYTHON := $(VENV)/bin/python3
 export WUKU_INTEROP_PYTHON ?= $(PYTHON)
 PEOPLE ?= 20000
 
-.PHONY: demo test lint build deps python endurance bench help
+# cargo-fuzz from crates.io, built once; this version's lock file is the one it was published with.
+FUZZ_VERSION := 0.13.2
+# Finds, learned inputs and instrumented builds stay beside the usual build, so that they are made once.
+export WUKU_FUZZ_OUT ?= $(CARGO_TARGET_DIR)/../fuzz
+
+.PHONY: demo test lint build deps python endurance bench fuzz fuzz-short fuzz-tool help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -34,6 +39,16 @@ python:
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
 	@$(PYTHON) -c 'import cryptography, google.protobuf, grpc, grpc_tools' 2>/dev/null || \
 		$(VENV)/bin/pip install --quiet --disable-pip-version-check cryptography protobuf grpcio grpcio-tools
+
+fuzz: fuzz-tool ## hostile bytes against every reader of outside files, ten minutes a target (SECONDS=n, ONLY=target)
+	tests/fuzz/run.sh $(or $(SECONDS),600) $(ONLY)
+
+fuzz-short: fuzz-tool ## the same, half a minute a target, and the control: planted faults must be found
+	tests/fuzz/run.sh control
+	tests/fuzz/run.sh 30
+
+fuzz-tool: python
+	@cargo fuzz --version 2>/dev/null | grep -qF $(FUZZ_VERSION) || cargo install cargo-fuzz --locked --version $(FUZZ_VERSION)
 
 endurance: python ## every fault harness in its long form, then a table against the targets (hours)
 	@mkdir -p target && rm -f target/endurance.jsonl

@@ -1,7 +1,7 @@
 //! Parts → rows → judged rows, a few batches at a time: one task reads and opens parts, one thread cuts rows, every core judges them
 //! and holds them against what stands, and whoever asks for [`Pipeline::next`] gets them in the order of the file. Dropping it ends
 //! all.
-use super::parse::{FileFault, Names, Rows};
+use super::parse::{self, FileFault};
 use super::settle::{Row, settle};
 use super::stage;
 use super::state::Import;
@@ -77,8 +77,8 @@ fn read(
     runtime: &Handle,
     out: &mpsc::Sender<JoinHandle<Result<Vec<Row>, Failure>>>,
 ) -> Result<(), FileFault> {
-    let names = Names::new(plan.library, &plan.extensions);
-    let mut rows = Rows::open(parts, plan.manifest.file_format(), names)?;
+    let names = parse::names(plan.library, &plan.extensions);
+    let mut rows = parse::open(parts, plan.manifest.file_format(), names)?;
     while let Some(batch) = rows.next(skip)? {
         let (exchange, plan, here) = (exchange.clone(), plan.clone(), runtime.clone());
         let judged = runtime.spawn_blocking(move || {

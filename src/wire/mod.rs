@@ -11,6 +11,8 @@ pub mod geometry; // whole numbers of 1e-9 degree
 pub mod order; // changes from their requests
 #[cfg(feature = "hub")]
 pub mod question; // questions from their bytes
+#[cfg(feature = "rows")]
+pub mod rows; // files of source departments from their bytes
 
 /// Messages generated from `proto/`, one module a package.
 pub mod proto {
