@@ -4,7 +4,8 @@
 set -euo pipefail
 
 missing=()
-have_libclang() { ldconfig -p 2>/dev/null | grep -q 'libclang' || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null; }
+# `libclang-cpp.so` is another library: a machine with that one alone fails ten minutes later, in the middle of the build.
+have_libclang() { [[ "$( { ldconfig -p; ls /usr/lib/llvm-*/lib; } 2>/dev/null)" =~ libclang(-[0-9.]+)?\.so ]]; }
 have_libclang || missing+=(libclang-dev)
 command -v g++ >/dev/null || missing+=(g++)
 command -v make >/dev/null || missing+=(make)

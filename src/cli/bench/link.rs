@@ -13,6 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -91,6 +92,8 @@ pub(super) struct Reply {
     pub(super) bytes: usize,
     /// The message, where it was asked for.
     pub(super) message: Option<Bytes>,
+    /// When the server, busy, wants to be asked again (gRFC A6, `grpc-retry-pushback-ms`).
+    pub(super) come_back_after: Option<Duration>,
 }
 
 /// A connection that opens itself again when it is lost.
@@ -158,6 +161,7 @@ impl Link {
         let (parts, mut body) = response.await?.into_parts();
         // A call that fails at once has its status in the headers.
         let mut code = grpc_status(&parts.headers);
+        let mut come_back_after = pushback(&parts.headers);
         let (mut bytes, mut kept) = (0_usize, BytesMut::new());
         while let Some(chunk) = body.data().await {
             let chunk = chunk?;
@@ -169,9 +173,11 @@ impl Link {
         }
         if let Some(trailers) = body.trailers().await? {
             code = code.or(grpc_status(&trailers));
+            come_back_after = come_back_after.or(pushback(&trailers));
         }
         let message = (keep && kept.len() >= FRAME_HEAD).then(|| kept.freeze().slice(FRAME_HEAD..));
-        Ok(Reply { code: code.unwrap_or(2), bytes: bytes.saturating_sub(FRAME_HEAD), message })
+        let bytes = bytes.saturating_sub(FRAME_HEAD);
+        Ok(Reply { code: code.unwrap_or(2), bytes, message, come_back_after })
     }
 
     /// One of those who noticed opens it; the others find it open.
@@ -194,6 +200,10 @@ impl Link {
 
 fn grpc_status(headers: &HeaderMap) -> Option<u8> {
     headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+}
+
+fn pushback(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-retry-pushback-ms")?.to_str().ok()?.parse().ok().map(Duration::from_millis)
 }
 
 /// A message with its head of five, as it goes onto the wire.

@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(5);
 /// Longer waits are slept; the last part of each is spun, for timers are only good to a millisecond.
 const SPIN: Duration = Duration::from_millis(2);
+/// A call that is made once comes back to a busy server at most so often.
+const COMES_BACK_MAX: u32 = 1_000;
 /// Calls sent in a row before others get a turn.
 const BURST: u64 = 16;
 
@@ -109,6 +111,8 @@ pub(super) struct Outcome {
     pub(super) bytes: (u64, u64),
     /// Connections opened again.
     pub(super) reopened: usize,
+    /// Calls made again when a busy server said so, where each is made once.
+    pub(super) came_back: u64,
     /// Connections in all.
     pub(super) connections: usize,
     /// Kept replies.
@@ -154,6 +158,7 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
         most_samples: plan.samples,
         step,
         under_way: AtomicU64::new(0),
+        came_back: AtomicU64::new(0),
         tally: Mutex::new(Tally::new(start)?),
     });
     let before = tokio::spawn(async move {
@@ -193,6 +198,7 @@ pub(super) async fn run(callers: Vec<Caller>, plan: Plan) -> CliResult<Outcome> 
         items: tally.items,
         bytes: tally.bytes,
         reopened,
+        came_back: load.came_back.load(Ordering::Relaxed),
         connections,
         samples: tally.samples,
         server,
@@ -256,6 +262,8 @@ struct Load {
     most_samples: usize,
     step: Duration,
     under_way: AtomicU64,
+    /// How often a call was made again because the server was busy.
+    came_back: AtomicU64,
     tally: Mutex<Tally>,
 }
 
@@ -332,9 +340,21 @@ impl Load {
         let sent = Instant::now();
         let keep = self.keeps(sent);
         self.under_way.fetch_add(1, Ordering::Relaxed);
-        let replied = line.link.call(head, call.framed.clone(), keep).await;
+        let replied = self.ask(line, head, call, keep).await;
         self.under_way.fetch_sub(1, Ordering::Relaxed);
         self.count(call, replied, due, sent);
+    }
+
+    /// Asks; and where each call is made once, asks again when a busy server wants it to: such a call is to be answered, not counted as
+    /// refused. Its latency then holds the waiting.
+    async fn ask(&self, line: &Line, head: &Head, call: &Call, keep: bool) -> CliResult<Reply> {
+        for _ in 0..COMES_BACK_MAX {
+            let replied = line.link.call(head, call.framed.clone(), keep).await?;
+            let Some(delay) = replied.come_back_after.filter(|_| self.end.is_none()) else { return Ok(replied) };
+            self.came_back.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(delay).await;
+        }
+        line.link.call(head, call.framed.clone(), keep).await
     }
 
     /// Is this one of the replies to keep?

@@ -62,6 +62,7 @@ pub(super) fn figures(about: &About, plan: &Plan, outcome: &Outcome, checked: &C
     let statuses: Vec<String> = outcome.by_code.iter().map(|(code, count)| format!("{code}:{count}")).collect();
     put("statuses", json!(statuses.join(" ")));
     put("reopened", json!(outcome.reopened));
+    put("came_back", json!(outcome.came_back));
     if let Pace::Open(rate) = plan.pace {
         put("rate_per_s", json!(round(rate)));
         put("offered", json!(outcome.offered));
