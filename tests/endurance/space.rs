@@ -19,7 +19,9 @@ use wuku::wire::proto::exchange::v1::LookUpQuestion;
 use wuku::wire::proto::intake::v1::{GetImportRequest, ImportPhase, ImportScope};
 
 const MIB: u64 = 1 << 20;
+/// Room for a round, and for what each further one of the long form imports and never takes back.
 const DISK_MIB: u64 = 128;
+const DISK_MIB_LONG: u64 = 1_024;
 /// What the small hub of these tests keeps for questions.
 const RESERVE_MIB: u64 = 8;
 
@@ -31,7 +33,8 @@ struct Disk {
 impl Disk {
     fn mount() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={DISK_MIB}m,mode=0700");
+        let mib = if figure::long() { DISK_MIB_LONG } else { DISK_MIB };
+        let size = format!("size={mib}m,mode=0700");
         let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "wuku-test"]).arg(folder.path()).output();
         let mounted = mounted.expect("mount(8) is missing");
         let why = String::from_utf8_lossy(&mounted.stderr);
