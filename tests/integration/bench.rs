@@ -112,7 +112,11 @@ fn every_mode_measures_a_real_hub_and_its_receipts_verify() {
 
     let replay = run(&["replay", "--calls", "300", "--connections", "40", "--in-flight", "2"]);
     let n = |key: &str| replay[key].as_u64().unwrap();
-    assert_eq!((n("answered"), n("shed"), n("failed"), n("lost")), (300, 0, 0, 0), "every call is answered once: {replay}");
+    assert_eq!(
+        (n("answered"), n("shed"), n("failed"), n("lost")),
+        (300, 0, 0, 0),
+        "every call is answered once: {replay}"
+    );
     assert!(replay["refused"].as_u64().unwrap() > 0, "systems without a grant are refused: {replay}");
     assert!(replay["connections"].as_u64().unwrap() >= 37, "each of 37 systems has its own: {replay}");
 
