@@ -32,7 +32,7 @@ use wuku::library::codes::CalendarDate;
 use wuku::library::look_up;
 use wuku::library::question::Asked;
 use wuku::log::merkle::leaf_hash;
-use wuku::log::{Ed25519, Frontier};
+use wuku::log::{Ed25519, Frontier, SuiteName};
 use wuku::policy::{Caller, Decision};
 use wuku::receipt::trust::Root;
 use wuku::receipt::{Kind, Options, Trust, verify};
@@ -70,16 +70,19 @@ fn log(c: &mut Criterion) {
 fn vault(c: &mut Criterion) {
     let folder = tempfile::tempdir().unwrap();
     let kek = Kek::create(&folder.path().join("keys/kek"), &folder.path().join("data")).unwrap();
-    let vault = Runtime::new().unwrap().block_on(Vault::create(&kek, &Memory::store(Clock::system()))).unwrap();
-    let (row, place) = (vec![0x5a; 500], [7; 40]);
-    let sealed = vault.seal_row(Class::Library(1), 1, &place, &row).unwrap();
     let mut group = c.benchmark_group("vault");
-    group.bench_function("seal a row of 500 bytes", |b| {
-        b.iter(|| vault.seal_row(Class::Library(1), 1, black_box(&place), black_box(&row)));
-    });
-    group.bench_function("open a row of 500 bytes", |b| {
-        b.iter(|| vault.open_row(Class::Library(1), 1, black_box(&place), black_box(&sealed)));
-    });
+    for suite in SuiteName::ALL {
+        let store = Memory::store(Clock::system());
+        let vault = Runtime::new().unwrap().block_on(Vault::create(&kek, &store, suite)).unwrap();
+        let (row, place) = (vec![0x5a; 500], [7; 40]);
+        let sealed = vault.seal_row(Class::Library(1), 1, &place, &row).unwrap();
+        group.bench_function(format!("{suite}: seal a row of 500 bytes"), |b| {
+            b.iter(|| vault.seal_row(Class::Library(1), 1, black_box(&place), black_box(&row)));
+        });
+        group.bench_function(format!("{suite}: open a row of 500 bytes"), |b| {
+            b.iter(|| vault.open_row(Class::Library(1), 1, black_box(&place), black_box(&sealed)));
+        });
+    }
     group.finish();
 }
 

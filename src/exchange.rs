@@ -25,6 +25,7 @@ use crate::library::look_up;
 use crate::library::question::Asked;
 use crate::library::record::{View, from_store};
 use crate::library::transition::Ordered;
+use crate::log::SuiteName;
 use crate::policy::{Caller, Decision, Operation, Permit, Policy};
 use crate::receipt::head;
 use crate::receipt::recorder::{Mutations, Recorded, Recorder, RequestId};
@@ -161,6 +162,12 @@ impl Exchange {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// The suite of the hub: that of its log and of its rows.
+    #[must_use]
+    pub fn suite(&self) -> SuiteName {
+        self.vault.suite()
     }
 
     /// One moment: snapshot, and the log's size in it.

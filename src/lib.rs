@@ -5,7 +5,6 @@
 pub mod edge; // who is calling, within which limits
 #[cfg(feature = "hub")]
 pub mod exchange; // START HERE: the two roads on one screen
-#[cfg(feature = "verify")]
 pub mod gm; // SM2 signatures and SM3 hashes
 #[cfg(feature = "hub")]
 pub mod intake; // how data gets in

@@ -2,7 +2,6 @@
 use super::{CliError, CliResult, hub};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::log::Ed25519;
 use crate::receipt::fsck::{Finding, Progress, Report, Subject, check};
 use crate::receipt::report::Language;
 use crate::store::Store;
@@ -71,7 +70,7 @@ pub async fn walk_with(vault: &Vault, hub: &str, fence: Option<&Path>, store: &d
     let subject = Subject { store, vault, hub, fence };
     let bar = ProgressBar::no_length(); // draws on standard error, and only where that is a terminal
     let mut stage = "";
-    let report = check::<Ed25519>(subject, &mut |progress| show(&bar, &mut stage, progress)).await;
+    let report = check(subject, &mut |progress| show(&bar, &mut stage, progress)).await;
     bar.finish_and_clear();
     Ok(report?)
 }

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::edge::trust::{parse_certificates, parse_crls, read_file};
 use crate::exchange::Exchange;
 use crate::library::licence::{IssuerTrust, Issuers};
-use crate::log::Origin;
+use crate::log::{Origin, SuiteName};
 use crate::policy::Policy;
 use crate::receipt::recorder::Recorder;
 use crate::receipt::start::open_log;
@@ -66,6 +66,7 @@ pub async fn open(
 ) -> CliResult<Arc<Exchange>> {
     let vault = Arc::new(open_vault(config, store.as_ref()).await?);
     let key = read_log_key(&config.keys.log_key_file)?;
+    of_one_suite(key.verifier().suite(), vault.suite())?;
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
     let trust = read_file(&config.trust.file).ok().and_then(|note| Trust::open(&note, Root::ByHand).ok());
     let log_keys = known_keys(key.verifier(), trust.as_ref());
@@ -90,6 +91,17 @@ pub async fn open(
         log_keys: ArcSwap::from_pointee(log_keys),
         clock: clock.clone(),
     }))
+}
+
+/// A hub has one suite, chosen by `wuku init`; the store says which.
+fn of_one_suite(key: SuiteName, store: SuiteName) -> CliResult {
+    if key == store {
+        return Ok(());
+    }
+    Err(CliError(format!(
+        "日志密钥属 {key} 套件，数据目录属 {store} 套件：请核对 keys.log_key_file 与 data.path。\n\
+         The log key is of suite {key}, the data folder of suite {store}: compare keys.log_key_file and data.path."
+    )))
 }
 
 /// The keys of a hub, opened by the configured key-encryption key; by the next one where a rotation was cut after the keys were

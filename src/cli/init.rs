@@ -45,6 +45,20 @@ pub struct InitArgs {
     /// The name of its first system in the certificate: wuku://<hub>/<department>/<this> (首个系统)
     #[arg(long, default_value = "console")]
     authority_system: String,
+    /// Hash, signature and cipher of log and store, for ever: sm2 (SM3, SM2, SM4) or ed25519 (SHA-256, Ed25519, AES) (密码套件)
+    #[arg(long, default_value = DEFAULT_SUITE.as_str(), value_parser = parse_suite)]
+    suite: SuiteName,
+}
+
+/// What a hub gets whose operator does not say.
+pub const DEFAULT_SUITE: SuiteName = SuiteName::Sm2;
+
+/// Reads the name of a suite from a command line.
+///
+/// # Errors
+/// In words, for any other word.
+pub fn parse_suite(name: &str) -> Result<SuiteName, String> {
+    SuiteName::parse(name).ok_or_else(|| "sm2 or ed25519 (应为 sm2 或 ed25519)".to_owned())
 }
 
 /// What `wuku init` needs to know.
@@ -54,6 +68,8 @@ pub struct First {
     pub department: Department,
     /// Its first system's name.
     pub system: String,
+    /// The hub's suite.
+    pub suite: SuiteName,
 }
 
 /// Runs `wuku init`.
@@ -73,9 +89,10 @@ pub fn run(args: &InitArgs, clock: &Clock) -> CliResult {
         division: args.authority_division.clone(),
         version: 0,
     };
-    let first = First { department, system: args.authority_system.clone() };
+    let first = First { department, system: args.authority_system.clone(), suite: args.suite };
     let print = block_on(init(&config, &args.root_key, &first, clock))?;
-    eprintln!("wuku: hub {} is made. Trust file: {}", config.hub.name, config.trust.file.display());
+    let (name, suite, trust) = (&config.hub.name, args.suite, config.trust.file.display());
+    eprintln!("wuku: hub {name} is made, suite {suite} (密码套件). Trust file: {trust}");
     eprintln!("wuku: take {} offline now; the hub never needs it (请立即将根密钥离线保存)", args.root_key.display());
     eprintln!("wuku: fingerprint of the trust file, for publication (信任文件指纹，请公布):");
     println!("{print}");
@@ -92,7 +109,7 @@ pub fn run(args: &InitArgs, clock: &Clock) -> CliResult {
 pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock) -> CliResult<String> {
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
     let hub_name = HubName::parse(&config.hub.name).ok_or_else(|| CliError("hub.name is no hub's name".into()))?;
-    let suite = SuiteName::Ed25519;
+    let suite = first.suite;
     let targets = targets(config, root_key);
     look_first(config, &targets)?;
     let mark = mark(config);
@@ -122,7 +139,7 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
     write_new(&config.trust.file, &note, 0o644)?;
     let kek = Kek::create(&config.keys.kek_file, &config.data.path)?;
     let store: Arc<dyn Store> = Arc::new(Rocks::create(&config.data.path, &hub::settings(config), clock.clone())?);
-    drop(Vault::create(&kek, store.as_ref()).await?);
+    drop(Vault::create(&kek, store.as_ref(), suite).await?);
     Fence::create(&config.fence.path)?;
     let opened = LogOpened {
         origin: origin.to_string(),
@@ -272,7 +289,7 @@ mod tests {
         let uscc = crate::library::codes::Uscc::make("11", "331099", "00000001").unwrap().as_str().to_owned();
         let department =
             Department { code: "data".into(), name: "演示局".into(), uscc, division: "331023".into(), version: 0 };
-        (folder, config, First { department, system: "console".into() })
+        (folder, config, First { department, system: "console".into(), suite: DEFAULT_SUITE })
     }
 
     #[tokio::test]

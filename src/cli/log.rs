@@ -8,7 +8,7 @@ use crate::edge::identity::hex;
 use crate::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::log::entry::Entry;
 use crate::log::merkle::{leaf_hash, root_from_inclusion, verify_consistency};
-use crate::log::{Ed25519, Hash};
+use crate::log::{Hash, SuiteName, in_suite};
 use crate::receipt::trust::Trust;
 use crate::receipt::{canonical, readable};
 use crate::wire::proto::receipt::v1::receipt_service_client::ReceiptServiceClient;
@@ -156,7 +156,7 @@ fn subject(subject_type: &str, code: &str) -> Result<String, Stop> {
 async fn checkpoint(shared: &Shared) -> Result<(), Stop> {
     let trust = shared.trust()?;
     let note = newest(shared.connection.open().await?).await?;
-    let signed = read(&note, trust.as_ref())?;
+    let (signed, _) = read(&note, trust.as_ref())?;
     if shared.json {
         println!(
             "{:#}",
@@ -214,13 +214,13 @@ fn of_event(event: &[u8]) -> Value {
 async fn inclusion(index: u64, shared: &Shared) -> Result<(), Stop> {
     let trust = shared.trust()?;
     let channel = shared.connection.open().await?;
-    let head = read(&newest(channel.clone()).await?, trust.as_ref())?;
+    let (head, suite) = read(&newest(channel.clone()).await?, trust.as_ref())?;
     let mut client = ReceiptServiceClient::new(channel);
     let reply = client.list_entries(request(ListEntriesRequest { start: index, count: 1 })).await?.into_inner();
     let entry = reply.entries.into_iter().next().ok_or_else(|| Stop::failed("there is no such entry (没有此条目)"))?;
     let proof = GetInclusionProofRequest { leaf_index: index, size: head.size };
     let path = client.get_inclusion_proof(request(proof)).await?.into_inner().path;
-    is_included(&entry, index, &path, &head)?;
+    is_included(suite, &entry, index, &path, &head)?;
     holds(
         shared,
         trust.is_some(),
@@ -234,21 +234,31 @@ async fn inclusion(index: u64, shared: &Shared) -> Result<(), Stop> {
 }
 
 /// The entry and its path lead to the checkpoint's root.
-fn is_included(entry: &[u8], index: u64, path: &[u8], head: &Checkpoint) -> Result<(), Stop> {
-    match root_from_inclusion::<Ed25519>(&leaf_hash::<Ed25519>(entry), index, head.size, path) {
-        Ok(root) if root == head.root => Ok(()),
-        Ok(_) => Err(Stop::failed("包含证明不成立。The proof leads to another root than the checkpoint's.")),
-        Err(error) => Err(Stop::failed(format!("包含证明不成立。The proof does not hold: {error}"))),
+fn is_included(suite: Option<SuiteName>, entry: &[u8], index: u64, path: &[u8], head: &Checkpoint) -> Result<(), Stop> {
+    let root = |suite: SuiteName| in_suite!(suite, S => root_from_inclusion::<S>(&leaf_hash::<S>(entry), index, head.size, path));
+    for suite in suites(suite) {
+        match root(suite) {
+            Ok(root) if root == head.root => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(Stop::failed(format!("包含证明不成立。The proof does not hold: {error}"))),
+        }
     }
+    Err(Stop::failed("包含证明不成立。The proof leads to another root than the checkpoint's."))
+}
+
+/// The suites a proof may hold in. Without a trust file nothing says the log's, and nothing is believed either: a proof to a root that
+/// nobody's key vouches for may be in any.
+fn suites(known: Option<SuiteName>) -> Vec<SuiteName> {
+    known.map_or_else(|| SuiteName::ALL.to_vec(), |suite| vec![suite])
 }
 
 async fn consistency(old: &Path, shared: &Shared) -> Result<(), Stop> {
     let trust = shared.trust()?;
     let note = std::fs::read(old).map_err(|e| Stop::usage(format!("{}: {e}", old.display())))?;
-    let then = read(&note, trust.as_ref())
+    let (then, suite) = read(&note, trust.as_ref())
         .map_err(|stop| Stop { text: format!("{}: {}", old.display(), stop.text), ..stop })?;
     let channel = shared.connection.open().await?;
-    let now = read(&newest(channel.clone()).await?, trust.as_ref())?;
+    let (now, _) = read(&newest(channel.clone()).await?, trust.as_ref())?;
     if then.origin != now.origin {
         let text = format!("日志已更换：{} → {}。The log is another one.", then.origin, now.origin);
         return Err(Stop::failed(text));
@@ -266,7 +276,7 @@ async fn consistency(old: &Path, shared: &Shared) -> Result<(), Stop> {
         let message = GetConsistencyProofRequest { old_size: then.size, new_size: now.size };
         ReceiptServiceClient::new(channel).get_consistency_proof(request(message)).await?.into_inner().path
     };
-    continues(&then, &now, &proof)?;
+    continues(suite, &then, &now, &proof)?;
     holds(
         shared,
         trust.is_some(),
@@ -280,12 +290,15 @@ async fn consistency(old: &Path, shared: &Shared) -> Result<(), Stop> {
 }
 
 /// The log of the newer checkpoint begins with that of the older.
-fn continues(then: &Checkpoint, now: &Checkpoint, proof: &[u8]) -> Result<(), Stop> {
+fn continues(suite: Option<SuiteName>, then: &Checkpoint, now: &Checkpoint, proof: &[u8]) -> Result<(), Stop> {
     let whole = proof.len().is_multiple_of(size_of::<Hash>());
-    let checked = verify_consistency::<Ed25519>(then.size, now.size, &then.root, &now.root, hashes(proof));
-    match checked {
-        Ok(()) if whole => Ok(()),
-        _ => Err(Stop::failed(
+    let proof = hashes(proof);
+    let held = suites(suite).into_iter().any(|suite| {
+        in_suite!(suite, S => verify_consistency::<S>(then.size, now.size, &then.root, &now.root, proof)).is_ok()
+    });
+    match held && whole {
+        true => Ok(()),
+        false => Err(Stop::failed(
             "一致性证明不成立：两个检查点不在同一历史上，请保留两者并报告。\n  The proof does not hold: keep both checkpoints and report it; the log may have two histories.",
         )),
     }
@@ -322,16 +335,15 @@ async fn newest(channel: Channel) -> Result<Bytes, Stop> {
         .checkpoint)
 }
 
-/// Reads a checkpoint; with a trust file its signature must be by a key that covers its size and is in nobody else's hands.
-fn read(note: &[u8], trust: Option<&Trust>) -> Result<Checkpoint, Stop> {
+/// Reads a checkpoint; with a trust file its signature must be by a key that covers its size and is in nobody else's hands, and the
+/// suite is the one the file names.
+fn read(note: &[u8], trust: Option<&Trust>) -> Result<(Checkpoint, Option<SuiteName>), Stop> {
     let signed = SignedCheckpoint::parse(note).map_err(|_| Stop::usage("不是检查点。Not a checkpoint."))?;
-    let Some(trust) = trust else { return Ok(signed.checkpoint) };
-    let keys = trust.log(&signed.checkpoint.origin).map(|log| log.keys.as_slice()).unwrap_or_default();
-    let good = keys.iter().any(|trusted| trusted.vouches_for(&signed));
-    if good {
-        Ok(signed.checkpoint)
-    } else {
-        Err(Stop::failed("检查点的签名不成立或不被信任。The checkpoint's signature is not trusted."))
+    let Some(trust) = trust else { return Ok((signed.checkpoint, None)) };
+    let log = trust.log(&signed.checkpoint.origin);
+    match log.filter(|log| log.keys.iter().any(|trusted| trusted.vouches_for(&signed))) {
+        Some(log) => Ok((signed.checkpoint, Some(log.suite))),
+        None => Err(Stop::failed("检查点的签名不成立或不被信任。The checkpoint's signature is not trusted.")),
     }
 }
 
@@ -339,53 +351,66 @@ fn read(note: &[u8], trust: Option<&Trust>) -> Result<Checkpoint, Stop> {
 mod tests {
     use super::*;
     use crate::log::merkle::Frontier;
-    use crate::log::{HubName, LogKey, Origin, SuiteName};
+    use crate::log::{Ed25519, HubName, LogKey, Origin, Suite};
     use crate::receipt::trust::{KeyState, TrustedKey, TrustedLog};
 
     const ORIGIN: &str = "hub.test/wuku/1";
 
-    fn key(seed: u8) -> LogKey {
-        LogKey::from_seed(ORIGIN, SuiteName::Ed25519, &[seed; 32]).unwrap()
+    fn key(suite: SuiteName, seed: u8) -> LogKey {
+        LogKey::from_seed(ORIGIN, suite, &[seed; 32]).unwrap()
     }
 
-    fn trust(state: KeyState) -> Trust {
-        let keys = vec![TrustedKey { key: key(1).verifier().clone(), from_size: 2, to_size: None, state }];
-        let log =
-            TrustedLog { origin: Origin::parse(ORIGIN).unwrap(), suite: SuiteName::Ed25519, keys, closed_at_s: None };
+    fn trust(suite: SuiteName, state: KeyState) -> Trust {
+        let keys = vec![TrustedKey { key: key(suite, 1).verifier().clone(), from_size: 2, to_size: None, state }];
+        let log = TrustedLog { origin: Origin::parse(ORIGIN).unwrap(), suite, keys, closed_at_s: None };
         Trust { hub: HubName::parse("hub.test").unwrap(), epoch: 1, logs: vec![log] }
     }
 
-    fn head(size: u64) -> Checkpoint {
-        let leaves: Vec<Hash> = (0..size).map(|n| leaf_hash::<Ed25519>(&n.to_be_bytes())).collect();
-        let root = Frontier::<Ed25519>::new().append(&leaves).into_frontier().root();
+    fn head<S: Suite>(size: u64) -> Checkpoint {
+        let leaves: Vec<Hash> = (0..size).map(|n| leaf_hash::<S>(&n.to_be_bytes())).collect();
+        let root = Frontier::<S>::new().append(&leaves).into_frontier().root();
         Checkpoint { origin: Origin::parse(ORIGIN).unwrap(), size, root }
     }
 
     #[test]
     fn a_checkpoint_is_believed_only_under_a_key_that_is_trusted_for_it() {
-        let note = head(3).sign(&key(1)).unwrap();
-        assert_eq!(read(&note, None).unwrap(), head(3));
-        assert_eq!(read(&note, Some(&trust(KeyState::Active))).unwrap(), head(3));
-        assert!(read(&note, Some(&trust(KeyState::Compromised))).is_err());
-        assert!(read(&head(1).sign(&key(1)).unwrap(), Some(&trust(KeyState::Active))).is_err(), "before its sizes");
-        assert!(read(&head(3).sign(&key(2)).unwrap(), Some(&trust(KeyState::Active))).is_err(), "another key");
+        for suite in SuiteName::ALL {
+            let (head, trust) = (head::<Ed25519>, |state| trust(suite, state));
+            let note = head(3).sign(&key(suite, 1)).unwrap();
+            assert_eq!(read(&note, None).unwrap(), (head(3), None));
+            assert_eq!(read(&note, Some(&trust(KeyState::Active))).unwrap(), (head(3), Some(suite)));
+            assert!(read(&note, Some(&trust(KeyState::Compromised))).is_err());
+            let early = head(1).sign(&key(suite, 1)).unwrap();
+            assert!(read(&early, Some(&trust(KeyState::Active))).is_err(), "before its sizes");
+            let other = head(3).sign(&key(suite, 2)).unwrap();
+            assert!(read(&other, Some(&trust(KeyState::Active))).is_err(), "another key");
+        }
         assert_eq!(read(b"note", None).unwrap_err().code, 2);
     }
 
     #[test]
     fn an_entry_and_a_continuation_are_checked_against_the_roots() {
-        let leaves: Vec<Hash> = (0..2_u64).map(|n| leaf_hash::<Ed25519>(&n.to_be_bytes())).collect();
-        let path = leaves[0];
-        assert!(is_included(&1_u64.to_be_bytes(), 1, &path, &head(2)).is_ok());
-        assert!(is_included(&0_u64.to_be_bytes(), 1, &path, &head(2)).is_err());
-        assert!(is_included(&1_u64.to_be_bytes(), 1, &[], &head(2)).is_err());
-        let proof = leaf_hash::<Ed25519>(&2_u64.to_be_bytes());
-        assert!(continues(&head(2), &head(3), &proof).is_ok());
-        assert!(continues(&head(3), &head(3), &[]).is_ok());
-        assert!(continues(&head(2), &head(3), &leaves[0]).is_err());
-        assert!(continues(&head(2), &head(3), &[&proof[..], &[0]].concat()).is_err());
-        let forked = Checkpoint { root: [9; 32], ..head(2) };
-        assert!(continues(&forked, &head(3), &proof).is_err());
+        in_suite!(SuiteName::Ed25519, S => proofs_hold::<S>(SuiteName::Sm2));
+        in_suite!(SuiteName::Sm2, S => proofs_hold::<S>(SuiteName::Ed25519));
+    }
+
+    fn proofs_hold<S: Suite>(other: SuiteName) {
+        let leaves: Vec<Hash> = (0..2_u64).map(|n| leaf_hash::<S>(&n.to_be_bytes())).collect();
+        let (path, head) = (leaves[0], head::<S>);
+        let proof = leaf_hash::<S>(&2_u64.to_be_bytes());
+        for suite in [None, Some(S::NAME)] {
+            assert!(is_included(suite, &1_u64.to_be_bytes(), 1, &path, &head(2)).is_ok());
+            assert!(is_included(suite, &0_u64.to_be_bytes(), 1, &path, &head(2)).is_err());
+            assert!(is_included(suite, &1_u64.to_be_bytes(), 1, &[], &head(2)).is_err());
+            assert!(continues(suite, &head(2), &head(3), &proof).is_ok());
+            assert!(continues(suite, &head(3), &head(3), &[]).is_ok());
+            assert!(continues(suite, &head(2), &head(3), &leaves[0]).is_err());
+            assert!(continues(suite, &head(2), &head(3), &[&proof[..], &[0]].concat()).is_err());
+            let forked = Checkpoint { root: [9; 32], ..head(2) };
+            assert!(continues(suite, &forked, &head(3), &proof).is_err());
+        }
+        assert!(is_included(Some(other), &1_u64.to_be_bytes(), 1, &path, &head(2)).is_err());
+        assert!(continues(Some(other), &head(2), &head(3), &proof).is_err());
     }
 
     #[test]

@@ -7,11 +7,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::edge::trust::read_file;
 use crate::log::checkpoint::SignedCheckpoint;
-use crate::log::{Ed25519, LogKey, Origin, SuiteName};
+use crate::log::{LogKey, Origin, SuiteName, in_suite};
 use crate::receipt::recover::{Loss, NewLog, RecoverFault, cut_tails, new_log};
 use crate::receipt::trust::{Root, Trust, known_keys};
 use crate::store::Store;
 use crate::store::rocks::{Rocks, RocksError};
+use crate::store::vault::suite_of;
 use crate::store::wal::Cut;
 use clap::{ArgGroup, Args};
 use serde_json::json;
@@ -108,7 +109,7 @@ async fn tail(config: &Config, json: bool, clock: &Clock) -> CliResult {
         Ok(store) => Ok(Arc::new(store) as Arc<dyn Store>),
         Err(error) => Err(error.to_string()),
     };
-    let left = cut_tails::<Ed25519>(tails, &config.fence.path, &origin, open).await?;
+    let left = cut_tails(tails, &config.fence.path, &origin, open).await?;
     if json {
         let cuts = left.cuts.iter().map(
             |Cut { tail, bytes, kept }| json!({"file": tail.file, "at": tail.at, "cutBytes": bytes, "kept": kept}),
@@ -144,22 +145,26 @@ async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResul
         old_keys: &old_keys,
         configured: &configured,
     };
-    let new = new_log::<Ed25519>(loss, clock, |origin| keep_key(&path, origin)).await?;
+    // The new log goes on from the restored entries: their hashes are of the store's suite.
+    let suite = suite_of(store.as_ref()).await?;
+    let new = in_suite!(suite, S => new_log::<S>(loss, clock, |origin| keep_key(&path, origin, suite)).await?);
     let key = read_key(&path)?.verifier().to_string();
     Ok((new, key, path))
 }
 
 /// The key of the new log: made and kept durably, or the one an earlier run has kept.
-fn keep_key(path: &Path, origin: &Origin) -> Result<LogKey, RecoverFault> {
+fn keep_key(path: &Path, origin: &Origin, suite: SuiteName) -> Result<LogKey, RecoverFault> {
     let failed = |e: std::io::Error| RecoverFault::Key(format!("{}: {e}", path.display()));
     if path.exists() {
         let key = read_key(path).map_err(|CliError(why)| RecoverFault::Key(why))?;
-        if key.verifier().name() == origin.to_string() {
+        let verifier = key.verifier();
+        if (verifier.name(), verifier.suite()) == (&origin.to_string(), suite) {
             return Ok(key);
         }
-        return Err(RecoverFault::Key(format!("{} holds the key of {}", path.display(), key.verifier().name())));
+        let (path, name, of) = (path.display(), verifier.name(), verifier.suite());
+        return Err(RecoverFault::Key(format!("{path} holds the key of {name} in suite {of}")));
     }
-    let key = LogKey::generate(&origin.to_string(), SuiteName::Ed25519)?;
+    let key = LogKey::generate(&origin.to_string(), suite)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(key.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     // The name must survive too: a log whose key vanished with the power cannot go on.
@@ -191,8 +196,10 @@ mod tests {
         let path = numbered(&folder.path().join("log.key"), 2);
         assert!(path.ends_with("log.key.2"));
         let (second, third) = (Origin::parse("hub/wuku/2").unwrap(), Origin::parse("hub/wuku/3").unwrap());
-        let made = keep_key(&path, &second).unwrap();
-        assert_eq!(keep_key(&path, &second).unwrap().verifier(), made.verifier());
-        assert!(matches!(keep_key(&path, &third), Err(RecoverFault::Key(_))));
+        let made = keep_key(&path, &second, SuiteName::Sm2).unwrap();
+        assert_eq!(made.verifier().suite(), SuiteName::Sm2);
+        assert_eq!(keep_key(&path, &second, SuiteName::Sm2).unwrap().verifier(), made.verifier());
+        assert!(matches!(keep_key(&path, &third, SuiteName::Sm2), Err(RecoverFault::Key(_))));
+        assert!(matches!(keep_key(&path, &second, SuiteName::Ed25519), Err(RecoverFault::Key(_))));
     }
 }

@@ -5,7 +5,7 @@ use super::{CliError, CliResult, block_on, fsck, hub};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::log::checkpoint::SignedCheckpoint;
-use crate::log::{Ed25519, Origin};
+use crate::log::{Origin, SuiteName, in_suite};
 use crate::receipt::fsck::Report;
 use crate::receipt::head;
 use crate::receipt::report::Language;
@@ -186,7 +186,8 @@ async fn check(
     if checkpoint.origin.to_string() != report.origin || checkpoint.size > report.size {
         return Err(wrong("the copy does not reach it"));
     }
-    if head::root_at::<Ed25519>(snapshot.as_ref(), checkpoint.size).await? != checkpoint.root {
+    let root = in_suite!(vault.suite(), S => head::root_at::<S>(snapshot.as_ref(), checkpoint.size).await?);
+    if root != checkpoint.root {
         return Err(wrong("the copy has another root at its size"));
     }
     let trust = open_trust(config, from)?;
@@ -194,7 +195,7 @@ async fn check(
     if !keys.iter().any(|trusted| trusted.vouches_for(&signed)) {
         return Err(wrong("its signature is by no key of the trust file"));
     }
-    let next = next(config, store.as_ref()).await?;
+    let next = next(config, store.as_ref(), vault.suite()).await?;
     Ok((report, checkpoint.size, next))
 }
 
@@ -214,9 +215,10 @@ fn open_trust(config: &Config, from: &Path) -> CliResult<Trust> {
     Ok(Trust::open(&note, Root::ByHand)?)
 }
 
-async fn next(config: &Config, store: &dyn Store) -> CliResult<Next> {
+async fn next(config: &Config, store: &dyn Store, suite: SuiteName) -> CliResult<Next> {
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
-    let compared = may_start::<Ed25519>(store, &config.fence.path, &origin).await.map(|_| ());
+    let fence = &config.fence.path;
+    let compared = in_suite!(suite, S => may_start::<S>(store, fence, &origin).await.map(|_| ()));
     Ok(match compared {
         Ok(()) => Next {
             word: "start",

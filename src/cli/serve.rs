@@ -14,7 +14,7 @@ use crate::edge::receipt_service::{Papers, ReceiptRpc, TrustNote};
 use crate::edge::trust::TrustStore;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
-use crate::log::Ed25519;
+use crate::log::in_suite;
 use crate::receipt::publisher::Publisher;
 use crate::store::space::Level;
 use crate::telemetry::{self, Metrics};
@@ -133,11 +133,12 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>, trust_note: TrustNote
     tokio::spawn(resume_when_there_is_room(exchange.clone(), intake.clone()));
     let service = IntakeServiceServer::new(IntakeRpc::new(intake));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
-    let publisher =
-        Arc::new(Publisher::start::<Ed25519>(exchange.store.clone(), exchange.recorder.ledger().clone()).await?);
-    let service =
-        ReceiptServiceServer::new(ReceiptRpc::<Ed25519>::new(exchange.clone(), Papers { publisher, trust_note }));
-    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let ledger = exchange.recorder.ledger().clone();
+    in_suite!(ledger.suite(), S => {
+        let publisher = Arc::new(Publisher::start::<S>(exchange.store.clone(), ledger).await?);
+        let service = ReceiptServiceServer::new(ReceiptRpc::<S>::new(exchange.clone(), Papers { publisher, trust_note }));
+        routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    });
     Ok(routes.routes())
 }
 

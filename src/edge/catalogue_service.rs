@@ -108,8 +108,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.department.clone().unwrap_or_default().encode_to_vec();
-        let ordered =
-            ordered(Kind::DepartmentChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::DepartmentChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::PutDepartment(m);
         let item = change(&self.exchange, &called, Operation::PutDepartment, order, ordered, &m.request_id).await?;
         Ok(Response::new(PutDepartmentResponse {
@@ -122,8 +129,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.system.clone().unwrap_or_default().encode_to_vec();
-        let ordered =
-            ordered(Kind::SystemChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::SystemChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::PutSystem(m);
         let item = change(&self.exchange, &called, Operation::PutSystem, order, ordered, &m.request_id).await?;
         Ok(Response::new(PutSystemResponse { payload: item.payload().clone(), receipt: Some(item.receipt().clone()) }))
@@ -136,8 +150,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.resource.clone().unwrap_or_default().encode_to_vec();
-        let ordered =
-            ordered(Kind::ResourceChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::ResourceChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::PutResource(m);
         let item = change(&self.exchange, &called, Operation::PutResource, order, ordered, &m.request_id).await?;
         Ok(Response::new(PutResourceResponse {
@@ -209,8 +230,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.grant.clone().unwrap_or_default().encode_to_vec();
-        let ordered =
-            ordered(Kind::GrantChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::GrantChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::ApplyGrant(m);
         let item = change(&self.exchange, &called, Operation::ApplyGrant, order, ordered, &m.request_id).await?;
         let state = self.state_of(item.payload()).await.map_err(|failure| called.failed(&failure))?;
@@ -225,8 +253,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.encode_to_vec();
-        let ordered =
-            ordered(Kind::GrantChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::GrantChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::DecideGrant(m);
         let item = change(&self.exchange, &called, Operation::DecideGrant, order, ordered, &m.request_id).await?;
         Ok(Response::new(DecideGrantResponse {
@@ -242,8 +277,15 @@ impl CatalogueService for CatalogueRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.encode_to_vec();
-        let ordered =
-            ordered(Kind::GrantChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::GrantChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::WithdrawGrant(m);
         let item = change(&self.exchange, &called, Operation::WithdrawGrant, order, ordered, &m.request_id).await?;
         Ok(Response::new(WithdrawGrantResponse {

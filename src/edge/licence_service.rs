@@ -76,8 +76,15 @@ impl LicenceService for LicenceRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let bytes = m.encode_to_vec();
-        let ordered =
-            ordered(Kind::PrepareLicence, "", Repeatable::None, m.purpose.as_ref(), m.operator.as_ref(), &[&bytes]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::PrepareLicence,
+            "",
+            Repeatable::None,
+            m.purpose.as_ref(),
+            m.operator.as_ref(),
+            &[&bytes],
+        );
         let order = Order::PrepareLicence(m);
         let item = change(&self.exchange, &called, Operation::PrepareLicence, order, ordered, "").await?;
         Ok(Response::new(PrepareLicenceResponse {
@@ -94,6 +101,7 @@ impl LicenceService for LicenceRpc {
         let m = &called.message;
         let signature = m.signature.clone().unwrap_or_default().value;
         let ordered = ordered(
+            self.exchange.suite(),
             Kind::IssueLicence,
             &m.request_id,
             Repeatable::Required,
@@ -117,6 +125,7 @@ impl LicenceService for LicenceRpc {
         let m = &called.message;
         let signature = m.signature.clone().unwrap_or_default().value;
         let ordered = ordered(
+            self.exchange.suite(),
             Kind::ChangeLicence,
             &m.request_id,
             Repeatable::Required,
@@ -139,8 +148,15 @@ impl LicenceService for LicenceRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let body = m.licence_type.clone().unwrap_or_default().encode_to_vec();
-        let ordered =
-            ordered(Kind::LicenceTypeChange, &m.request_id, Repeatable::Required, m.purpose.as_ref(), None, &[&body]);
+        let ordered = ordered(
+            self.exchange.suite(),
+            Kind::LicenceTypeChange,
+            &m.request_id,
+            Repeatable::Required,
+            m.purpose.as_ref(),
+            None,
+            &[&body],
+        );
         let order = Order::PutLicenceType(m);
         let item = change(&self.exchange, &called, Operation::PutLicenceType, order, ordered, &m.request_id).await?;
         Ok(Response::new(PutLicenceTypeResponse {
@@ -173,6 +189,7 @@ impl LicenceService for LicenceRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let ordered = ordered(
+            self.exchange.suite(),
             Kind::DistrustIssuer,
             &m.request_id,
             Repeatable::Required,

@@ -4,7 +4,7 @@ use super::status::answered;
 use crate::exchange::Exchange;
 use crate::failure::{Failure, Reason};
 use crate::library::record::from_store;
-use crate::log::{Ed25519, Suite};
+use crate::log::Suite;
 use crate::policy::Operation;
 use crate::receipt::evidence::EVIDENCE_BYTES_MAX;
 use crate::receipt::proofs;
@@ -39,7 +39,7 @@ pub type TrustNote = Arc<ArcSwapOption<Bytes>>;
 
 /// The service, over a log of one suite.
 #[derive(Clone)]
-pub struct ReceiptRpc<S = Ed25519> {
+pub struct ReceiptRpc<S> {
     exchange: Arc<Exchange>,
     papers: Papers,
     suite: PhantomData<S>,

@@ -4,6 +4,7 @@ use crate::failure::{Failure, Reason};
 use crate::library::catalogue;
 use crate::library::record::View;
 use crate::library::transition::Ordered;
+use crate::log::SuiteName;
 use crate::policy::Caller;
 use crate::receipt::recorder::Mutations;
 use crate::wire::order::{Repeatable, ordered};
@@ -28,11 +29,11 @@ impl Exchange {
             fingerprint: [0; 32],
         };
         let request = PutDepartmentRequest { department: Some(department.clone()), ..PutDepartmentRequest::default() };
-        let words = bootstrap_words(&department.encode_to_vec())?;
+        let words = bootstrap_words(self.suite(), &department.encode_to_vec())?;
         let transition = catalogue::put_department(&view, &request, &words).await?;
         self.write_first(&view, &caller, transition.finding.into_inner(), transition.mutations).await?;
         let view = self.view().await?;
-        let words = bootstrap_words(&system.encode_to_vec())?;
+        let words = bootstrap_words(self.suite(), &system.encode_to_vec())?;
         let transition = catalogue::first_system(&view, system, &words).await?;
         self.write_first(&view, &caller, transition.finding.into_inner(), transition.mutations).await
     }
@@ -49,8 +50,8 @@ impl Exchange {
     }
 }
 
-fn bootstrap_words(body: &[u8]) -> Result<Ordered, Failure> {
+fn bootstrap_words(suite: SuiteName, body: &[u8]) -> Result<Ordered, Failure> {
     let purpose =
         Purpose { kind: PurposeKind::Administration as i32, use_cause: "wuku init".into(), ..Purpose::default() };
-    ordered(Kind::Bootstrap, "", Repeatable::None, Some(&purpose), None, &[body])
+    ordered(suite, Kind::Bootstrap, "", Repeatable::None, Some(&purpose), None, &[body])
 }

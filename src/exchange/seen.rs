@@ -5,8 +5,8 @@ use crate::library::licence::verify_question;
 use crate::library::look_up::{self, Answered};
 use crate::library::question::{Asked, Question, Recorded};
 use crate::library::record::{Moment, View};
-use crate::log::Ed25519;
 use crate::log::checkpoint::SignedCheckpoint;
+use crate::log::in_suite;
 use crate::policy::Caller;
 use crate::receipt::head;
 use crate::receipt::sequencer::{Draft, Unit};
@@ -69,7 +69,8 @@ impl Exchange {
             return Err(self.two_histories(seen, "a caller has seen a longer log than we hold"));
         }
         let fresh = self.view().await?;
-        let root = head::root_at::<Ed25519>(fresh.snapshot().as_ref(), checkpoint.size).await?;
+        let (suite, fresh) = (self.recorder.ledger().suite(), fresh.snapshot().as_ref());
+        let root = in_suite!(suite, S => head::root_at::<S>(fresh, checkpoint.size).await?);
         if root != checkpoint.root {
             return Err(self.two_histories(seen, "a caller has seen another log of our signature"));
         }

@@ -40,7 +40,7 @@ impl Exchange {
             use_cause: "summary of the last minute".into(),
             ..Purpose::default()
         };
-        let words = ordered(Kind::Summary, "", Repeatable::None, Some(&purpose), None, &[])?;
+        let words = ordered(self.suite(), Kind::Summary, "", Repeatable::None, Some(&purpose), None, &[])?;
         let counts = reasons.iter().map(|(reason, count)| SummaryCount { reason: reason.clone(), count: *count });
         let summary = Summary { counts: counts.collect(), since_ms: view.now_ms.saturating_sub(60_000) };
         let finding = Finding {

@@ -134,7 +134,7 @@ impl Ground {
         let start = self.starts.fetch_add(1, Ordering::SeqCst);
         let (data, kek) = (self.folder.path().join("data"), self.folder.path().join("kek"));
         let vault = if start == 0 {
-            Vault::create(&Kek::create(&kek, &data).unwrap(), self.store.as_ref()).await.unwrap()
+            Vault::create(&Kek::create(&kek, &data).unwrap(), self.store.as_ref(), SuiteName::Ed25519).await.unwrap()
         } else {
             Vault::open(&Kek::load(&kek, &data).unwrap(), self.store.as_ref()).await.unwrap()
         };
@@ -227,7 +227,7 @@ impl House {
 
     /// The data authority changes something; it must be done.
     pub(crate) async fn change(&self, kind: Kind, operation: Operation, order: Order<'_>) -> Recorded {
-        let ordered = ordered(kind, "", Repeatable::None, None, None, &[]).unwrap();
+        let ordered = ordered(self.exchange.suite(), kind, "", Repeatable::None, None, None, &[]).unwrap();
         let request = Request { id: "", message: b"" };
         let caller = caller(AUTHORITY.0, AUTHORITY.1);
         let recorded = self.exchange.change(&caller, operation, order, &ordered, request).await.unwrap();

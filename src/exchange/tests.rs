@@ -4,6 +4,7 @@ use super::{Order, Request};
 use crate::library::codes::HolderCode;
 use crate::library::question::{AsOf, Asked, Question, RecordKey};
 use crate::library::schema::Library;
+use crate::log::SuiteName;
 use crate::policy::{Caller, Operation};
 use crate::wire::order::{Repeatable, ordered};
 use crate::wire::proto::catalogue::v1 as c;
@@ -32,7 +33,7 @@ async fn a_change_decided_before_its_system_was_shut_out_does_not_take_effect_af
     };
     (market.version, market.name) = (1, "renamed".into());
     let rename = c::PutDepartmentRequest { department: Some(market), ..Default::default() };
-    let words = |kind| ordered(kind, "", Repeatable::None, None, None, &[]).unwrap();
+    let words = |kind| ordered(SuiteName::Ed25519, kind, "", Repeatable::None, None, None, &[]).unwrap();
     let (shutting, renaming) = (words(Kind::SystemChange), words(Kind::DepartmentChange));
     let request = Request { id: "", message: b"" };
     let authority = caller(AUTHORITY.0, AUTHORITY.1);
@@ -83,7 +84,7 @@ impl Asking {
             ..c::Grant::default()
         };
         let request = c::ApplyGrantRequest { grant: Some(grant), ..Default::default() };
-        let ordered = ordered(Kind::GrantChange, "", Repeatable::None, None, None, &[]).unwrap();
+        let ordered = ordered(SuiteName::Ed25519, Kind::GrantChange, "", Repeatable::None, None, None, &[]).unwrap();
         let (order, again) = (Order::ApplyGrant(&request), Request { id: "", message: b"" });
         let applied =
             self.house.exchange.change(&self.desk, Operation::ApplyGrant, order, &ordered, again).await.unwrap();

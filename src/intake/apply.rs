@@ -63,16 +63,16 @@ async fn through(pass: &mut Pass<'_>, pipeline: &mut Pipeline) -> Result<(), Fai
 ///
 /// # Errors
 /// [`Reason::RequestMalformed`] for an operator that no statement may hold.
-pub(super) fn ordered(stored: &Stored, request_id: &str) -> Result<Ordered, Failure> {
-    let operator = stored.operator.as_ref();
-    order::ordered(StatementKind::Import, request_id, Repeatable::Required, None, operator, &[&stored.manifest])
+pub(super) fn ordered(exchange: &Exchange, stored: &Stored, request_id: &str) -> Result<Ordered, Failure> {
+    let (kind, operator) = (StatementKind::Import, stored.operator.as_ref());
+    order::ordered(exchange.suite(), kind, request_id, Repeatable::Required, None, operator, &[&stored.manifest])
 }
 
 /// What the log took last of an import that is done, for as long as the hub remembers it.
 pub(super) async fn recall(exchange: &Exchange, import: &Import) -> Result<Option<Recorded>, Failure> {
     let last = import.stored.next_chunk.saturating_sub(1);
     let (id, message) = request(import, last);
-    let ordered = ordered(&import.stored, &id)?;
+    let ordered = ordered(exchange, &import.stored, &id)?;
     let step = Step(Kind::Recall);
     // Only a system that may import is let so far as to be refused by the step: asking must not leave an entry.
     let view = exchange.view().await?;
@@ -260,7 +260,7 @@ impl Sent {
         // A refusal here would be recorded under the chunk's request id and stand in its way for a day.
         let _permit = exchange.admit(&exchange.view().await?, &caller, Operation::Import).await?;
         let (id, message) = request(import, import.stored.next_chunk);
-        let ordered = ordered(&import.stored, &id)?;
+        let ordered = ordered(exchange, &import.stored, &id)?;
         let issuers = exchange.issuers.load_full();
         let step = Step(Kind::Chunk(Chunk { import, plan, rows, aside, after, issuers }));
         let request = Request { id: &id, message: &message };

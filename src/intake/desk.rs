@@ -86,7 +86,7 @@ impl Intake {
             phase: ImportPhase::Staging.into(),
             ..Stored::default()
         };
-        ordered(&fresh, "opening")?; // an operator that no statement may hold is refused now, not in the middle
+        ordered(exchange, &fresh, "opening")?; // an operator that no statement may hold is refused now, not in the middle
         let present = Import::load(view.snapshot().as_ref(), &exchange.vault, admitted.id).await?;
         let new = Import { id: admitted.id, version: 0, stored: Stored::default(), manifest: admitted.manifest };
         let mut import = present.unwrap_or(new);
@@ -220,7 +220,8 @@ impl Intake {
         let id = read_id(&request.import_id)?;
         let (kind, purpose) = (StatementKind::Import, request.purpose.as_ref());
         let parts = [request.import_id.as_bytes()];
-        let ordered = order::ordered(kind, &request.request_id, Repeatable::Required, purpose, None, &parts)?;
+        let suite = self.exchange.suite();
+        let ordered = order::ordered(suite, kind, &request.request_id, Repeatable::Required, purpose, None, &parts)?;
         let message = request.encode_to_vec();
         let step = Step(Kind::Release(id));
         let once = Request { id: &request.request_id, message: &message };

@@ -15,7 +15,7 @@ use crate::library::record::{LinkKind, Row, View, Write, write};
 use crate::library::schema::Library;
 use crate::library::transition::{Ordered, Transition};
 use crate::log::merkle::leaf_hash;
-use crate::log::{Ed25519, Frontier, Hash};
+use crate::log::{Frontier, Hash, SuiteName, in_suite};
 use crate::policy::Permit;
 use crate::receipt::recorder::Mutations;
 use crate::store::key_space::{self, IndexKey};
@@ -145,8 +145,9 @@ async fn check_chunk(
     // Who the lead source is was read in this view; it must still be so at the commit.
     let mut mutations = Mutations { checks: vec![Check::Absent(next_resource)], ..Mutations::default() };
     let mut leaves: Vec<Hash> = Vec::with_capacity(chunk.rows.len());
+    let suite = view.vault().suite();
     for Planned { write, deletes, .. } in chunk.rows {
-        leaves.push(row_leaf(&write.record));
+        leaves.push(row_leaf(suite, &write.record));
         mutations.checks.extend(write.checks.iter().cloned());
         mutations.puts.extend(write.puts.iter().cloned());
         mutations.fresh.extend(write.fresh.iter().cloned());
@@ -154,7 +155,7 @@ async fn check_chunk(
         mutations.deletes.extend(deletes.iter().cloned());
     }
     mutations.puts.extend(chunk.aside.iter().cloned());
-    let mut change = Change { rows: leaves.len() as u64, rows_root: rows_root(&leaves), ..Change::default() };
+    let mut change = Change { rows: leaves.len() as u64, rows_root: rows_root(suite, &leaves), ..Change::default() };
     let mut records = Vec::new();
     if chunk.after.phase() == ImportPhase::Done && import.manifest.scope() == ImportScope::Snapshot {
         // Complete as of the day the source speaks of, known only now that the last row is in.
@@ -220,13 +221,15 @@ async fn check_release(view: &View, permit: &Permit, id: ImportId, ordered: &Ord
 }
 
 /// Leaf of a row: `H(0x00 ‖ library u16 ‖ index key[16] ‖ version u64 ‖ H(row plaintext))`.
-pub(super) fn row_leaf(record: &RecordVersion) -> Hash {
+pub(super) fn row_leaf(suite: SuiteName, record: &RecordVersion) -> Hash {
     let library = u16::try_from(record.library).unwrap_or(u16::MAX).to_be_bytes();
     let version = record.version.to_be_bytes();
-    leaf_hash::<Ed25519>(&[&library, record.index_key.as_ref(), &version, record.digest.as_ref()].concat())
+    let leaf = [&library, record.index_key.as_ref(), &version, record.digest.as_ref()].concat();
+    in_suite!(suite, S => leaf_hash::<S>(&leaf))
 }
 
 /// RFC 9162 root over leaves.
-pub(super) fn rows_root(leaves: &[Hash]) -> Bytes {
-    Bytes::copy_from_slice(&Frontier::<Ed25519>::new().append(leaves).into_frontier().root())
+pub(super) fn rows_root(suite: SuiteName, leaves: &[Hash]) -> Bytes {
+    let root = in_suite!(suite, S => Frontier::<S>::new().append(leaves).into_frontier().root());
+    Bytes::copy_from_slice(&root)
 }

@@ -12,7 +12,7 @@ use crate::library::licence::SignedThing;
 use crate::library::question::{Subject, credit_key};
 use crate::library::record::{LinkKind, Moment, Opened};
 use crate::library::schema::Library;
-use crate::log::Ed25519;
+use crate::log::SuiteName;
 use crate::policy::{Caller, Operation};
 use crate::receipt::fsck;
 use crate::store::faulty::Fault;
@@ -83,7 +83,7 @@ impl City {
     async fn assert_clean(&self) {
         let Exchange { store, vault, hub, .. } = self.house.exchange.as_ref();
         let subject = fsck::Subject { store: store.as_ref(), vault, hub, fence: None };
-        let report = fsck::check::<Ed25519>(subject, &mut |_| ()).await.unwrap();
+        let report = fsck::check(subject, &mut |_| ()).await.unwrap();
         assert!(report.is_clean() && report.import_rows > 0, "{:?}", report.findings);
     }
 
@@ -668,7 +668,7 @@ async fn the_root_in_a_chunks_answer_is_the_root_over_the_rows_stamped_with_its_
     for chunk in 1..=3 {
         let id = format!("import:{}:{chunk}", report.import_id);
         let step = Step(StepKind::Recall);
-        let ordered = ordered(Kind::Import, &id, Repeatable::Required, None, None, &[]).unwrap();
+        let ordered = ordered(SuiteName::Ed25519, Kind::Import, &id, Repeatable::Required, None, None, &[]).unwrap();
         let request = Request { id: &id, message: id.as_bytes() };
         let order = Order::Import(&step);
         let change = city.house.exchange.change(&city.police, Operation::Import, order, &ordered, request);
@@ -677,8 +677,9 @@ async fn the_root_in_a_chunks_answer_is_the_root_over_the_rows_stamped_with_its_
         let Some(Answer::Change(change)) = Payload::decode(item.payload().clone()).unwrap().answer else { panic!() };
         let index = item.receipt().leaf_index;
         let of_entry = stamped.iter().filter(|(at, _)| *at == index);
-        let leaves: Vec<_> = of_entry.map(|(_, opened)| row_leaf(&opened.record_version())).collect();
-        assert_eq!((leaves.len() as u64, rows_root(&leaves)), (change.rows, change.rows_root));
+        let leaves: Vec<_> =
+            of_entry.map(|(_, opened)| row_leaf(SuiteName::Ed25519, &opened.record_version())).collect();
+        assert_eq!((leaves.len() as u64, rows_root(SuiteName::Ed25519, &leaves)), (change.rows, change.rows_root));
         rows.push(change.rows);
     }
     assert_eq!(rows, [200, 200, 50]);

@@ -13,7 +13,6 @@ use crate::store::{Check, Direction, Epoch, Key, Snapshot, StoreError};
 use crate::wire::proto::receipt::v1::RecordVersion;
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -127,7 +126,7 @@ pub struct Opened {
     pub index_key: IndexKey,
     /// Version, from 1.
     pub version: u64,
-    /// SHA-256 of the plaintext, as statements name it.
+    /// The suite's hash of the plaintext, as statements name it.
     pub digest: [u8; 32],
     /// The plaintext.
     pub row: Row,
@@ -430,7 +429,7 @@ impl View {
             .vault
             .open_row(Class::Library(library.number()), version, key.as_bytes(), body)
             .map_err(|e| damaged(e.to_string()))?;
-        let digest = Sha256::digest(&plain).into();
+        let digest = self.vault.suite().hash(&[&plain]);
         let row = Row::decode(Bytes::from(plain)) // its body is a part of these bytes, not a copy
             .map_err(|e| damaged(e.to_string()))?;
         Ok(Opened { library, index_key, version, digest, row })
@@ -494,7 +493,7 @@ pub fn write(
         library: u32::from(library.number()),
         index_key: Bytes::copy_from_slice(&index_key.0),
         version,
-        digest: Bytes::copy_from_slice(&Sha256::digest(&plain)),
+        digest: Bytes::copy_from_slice(&vault.suite().hash(&[&plain])),
     };
     let mut filed: Vec<(Key, Bytes)> = Vec::with_capacity(links.len().saturating_add(1));
     for (kind, from) in links {
@@ -529,6 +528,7 @@ pub fn from_store(error: StoreError) -> Failure {
 #[cfg(test)]
 mod salt_tests {
     use super::*;
+    use crate::log::SuiteName;
     use crate::store::Store;
     use crate::store::memory::Memory;
     use crate::store::vault::Kek;
@@ -539,11 +539,11 @@ mod salt_tests {
         let clock = Clock::from_fn(|| 1_700_000_000_000);
         let store: Arc<dyn Store> = Arc::new(Memory::store(clock.clone()));
         let kek = Kek::create(&folder.path().join("kek"), &folder.path().join("data")).unwrap();
-        let vault = Arc::new(Vault::create(&kek, store.as_ref()).await.unwrap());
+        let vault = Arc::new(Vault::create(&kek, store.as_ref(), SuiteName::Ed25519).await.unwrap());
         let view = View::new(store.snapshot().await.unwrap(), vault, 0, 0, &clock);
         let row = Row { format: 1, code_type: "111".into(), code: "331099199003070013".into(), ..Row::default() };
         let digest = || view.write(Library::Population, &row, 0, &[]).unwrap().record.digest;
         assert_ne!(digest(), digest(), "the same row, written twice");
-        assert_ne!(digest().as_ref(), Sha256::digest(row.encode_to_vec()).as_slice());
+        assert_ne!(digest().as_ref(), SuiteName::Ed25519.hash(&[&row.encode_to_vec()]).as_slice());
     }
 }

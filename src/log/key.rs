@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::note::{NoteError, VerifierKey, is_key_name};
 use super::suite::SuiteName;
+use crate::gm;
 
 const PREFIX: &str = "PRIVATE+KEY+";
 
@@ -19,6 +20,8 @@ pub struct LogKey {
 enum Secret {
     /// Wipes itself on drop.
     Ed25519(SigningKey),
+    /// Wipes itself on drop.
+    Sm2(gm::PrivateKey),
 }
 
 impl LogKey {
@@ -28,14 +31,20 @@ impl LogKey {
     /// [`NoteError::KeyName`] for a name a key cannot have, [`NoteError::NoRandomness`] when the system gives none.
     pub fn generate(name: &str, suite: SuiteName) -> Result<Self, NoteError> {
         let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut_slice()).map_err(|_| NoteError::NoRandomness)?;
-        Self::from_seed(name, suite, &seed)
+        loop {
+            getrandom::fill(seed.as_mut_slice()).map_err(|_| NoteError::NoRandomness)?;
+            match Self::from_seed(name, suite, &seed) {
+                // One seed in 2^32 is no private key of the SM2 curve.
+                Err(NoteError::Key) => {}
+                made => return made,
+            }
+        }
     }
 
-    /// The key of that name made from 32 secret bytes.
+    /// The key of that name made from 32 secret bytes: the seed of RFC 8032, or the private number of SM2, big endian.
     ///
     /// # Errors
-    /// [`NoteError::KeyName`] for a name a key cannot have.
+    /// [`NoteError::KeyName`] for a name a key cannot have, [`NoteError::Key`] for bytes that are no private key of the suite.
     pub fn from_seed(name: &str, suite: SuiteName, seed: &[u8; 32]) -> Result<Self, NoteError> {
         if !is_key_name(name) {
             return Err(NoteError::KeyName);
@@ -45,6 +54,11 @@ impl LogKey {
                 let secret = SigningKey::from_bytes(seed);
                 let public = secret.verifying_key().to_bytes().to_vec();
                 (Secret::Ed25519(secret), public)
+            }
+            SuiteName::Sm2 => {
+                let secret = gm::PrivateKey::from_bytes(seed).map_err(|_| NoteError::Key)?;
+                let public = secret.public_key().map_err(|_| NoteError::Key)?.point();
+                (Secret::Sm2(secret), public)
             }
         };
         Ok(Self { verifier: VerifierKey::new(name, suite, public)?, secret })
@@ -74,9 +88,14 @@ impl LogKey {
     /// The key as text, with a final newline, for a file only its owner may read.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
-        let Secret::Ed25519(secret) = &self.secret;
-        let mut bytes = Zeroizing::new(self.verifier.suite().key_type().to_vec());
-        bytes.extend_from_slice(&*Zeroizing::new(secret.to_bytes()));
+        let seed = match &self.secret {
+            Secret::Ed25519(secret) => Zeroizing::new(secret.to_bytes()),
+            Secret::Sm2(secret) => secret.to_bytes(),
+        };
+        let key_type = self.verifier.suite().key_type();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(key_type.len() + seed.len())); // never moved while it grows
+        bytes.extend_from_slice(key_type);
+        bytes.extend_from_slice(seed.as_slice());
         let secret = Zeroizing::new(BASE64.encode(&*bytes));
         Zeroizing::new(format!("{PREFIX}{}+{}+{}\n", self.verifier.name(), self.verifier.id_hex(), *secret))
     }
@@ -87,11 +106,17 @@ impl LogKey {
         &self.verifier
     }
 
-    /// Signs the message.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
+    /// Signs the message. The same key and message give the same signature in both suites (SM2: RFC 6979 with SM3).
+    ///
+    /// # Errors
+    /// [`NoteError::NotSigned`]: with SM2 in one of 2^256 cases.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoteError> {
         match &self.secret {
-            Secret::Ed25519(secret) => secret.sign(message).to_bytes().to_vec(),
+            Secret::Ed25519(secret) => Ok(secret.sign(message).to_bytes().to_vec()),
+            Secret::Sm2(secret) => {
+                let signature = secret.sign(&[message]).map_err(|_| NoteError::NotSigned)?;
+                Ok(signature.to_raw().to_vec())
+            }
         }
     }
 }
@@ -107,19 +132,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_back_from_its_text_and_from_no_other() {
-        let key = LogKey::generate("hub.test/wuku/1", SuiteName::Ed25519).unwrap();
-        let text = key.to_text();
-        let again = LogKey::parse(&text).unwrap();
-        assert_eq!(again.verifier(), key.verifier());
-        assert_eq!(again.sign(b"x"), key.sign(b"x"));
-        assert!(LogKey::parse(&text.replace("hub.test", "hub.tesT")).is_err(), "the id binds the name");
-        assert!(LogKey::parse(&text[..text.len() - 3]).is_err());
-        assert!(!format!("{key:?}").contains(&text[text.len() - 20..text.len() - 1]));
-        assert!(
-            LogKey::generate("a b", SuiteName::Ed25519).is_err()
-                && LogKey::generate("a+b", SuiteName::Ed25519).is_err()
-        );
+    fn a_key_of_either_suite_is_read_back_from_its_text_and_from_no_other() {
+        for suite in SuiteName::ALL {
+            let key = LogKey::generate("hub.test/wuku/1", suite).unwrap();
+            let text = key.to_text();
+            let again = LogKey::parse(&text).unwrap();
+            assert_eq!(again.verifier(), key.verifier());
+            assert_eq!(again.verifier().suite(), suite);
+            assert_eq!(again.sign(b"x"), key.sign(b"x"));
+            assert!(again.verifier().verify(b"x", &key.sign(b"x").unwrap()));
+            assert!(LogKey::parse(&text.replace("hub.test", "hub.tesT")).is_err(), "the id binds the name");
+            assert!(LogKey::parse(&text[..text.len() - 3]).is_err());
+            assert!(!format!("{key:?}").contains(&text[text.len() - 20..text.len() - 1]));
+            assert!(LogKey::generate("a b", suite).is_err() && LogKey::generate("a+b", suite).is_err());
+        }
+    }
+
+    #[test]
+    fn one_seed_is_another_key_in_each_suite_and_no_signature_passes_for_the_others() {
+        let [one, two] = SuiteName::ALL.map(|suite| LogKey::from_seed("hub.test/wuku/1", suite, &[7; 32]).unwrap());
+        assert_ne!(one.verifier().id(), two.verifier().id());
+        assert_eq!(two.verifier().public().len(), 65);
+        let (by_one, by_two) = (one.sign(b"x").unwrap(), two.sign(b"x").unwrap());
+        assert_eq!((by_one.len(), by_two.len()), (64, 64));
+        assert!(!one.verifier().verify(b"x", &by_two) && !two.verifier().verify(b"x", &by_one));
+        assert!(!two.verifier().verify(b"y", &by_two));
+        // A text whose type and secret are of different suites is of neither.
+        let [one, two] = [one, two].map(|key| key.to_text().rsplit_once('+').unwrap().1.trim_end().to_owned());
+        let name = "PRIVATE+KEY+hub.test/wuku/1+";
+        for id in ["00000000", "ffffffff"] {
+            assert!(
+                LogKey::parse(&format!("{name}{id}+{one}")).is_err()
+                    && LogKey::parse(&format!("{name}{id}+{two}")).is_err()
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_that_cannot_sign_are_no_sm2_key() {
+        for bad in [[0; 32], [0xff; 32]] {
+            assert_eq!(LogKey::from_seed("hub.test/wuku/1", SuiteName::Sm2, &bad).err(), Some(NoteError::Key));
+        }
     }
 
     #[test]

@@ -19,4 +19,4 @@ pub use key::LogKey;
 pub use merkle::{Frontier, NodeId};
 pub use note::VerifierKey;
 pub use origin::{HubName, Origin};
-pub use suite::{Ed25519, Hash, Suite, SuiteName};
+pub use suite::{Ed25519, Hash, Sm2, Suite, SuiteName, in_suite};

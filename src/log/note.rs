@@ -37,6 +37,9 @@ pub enum NoteError {
     /// The operating system gave no random bytes.
     #[error("no randomness")]
     NoRandomness,
+    /// The key did not sign.
+    #[error("the key did not sign")]
+    NotSigned,
 }
 
 /// A public key with its name, as published: `<name>+<key id, 8 hex digits>+base64(type ‖ public key)`.
@@ -173,17 +176,16 @@ impl Note {
     /// The text, signed by these keys in this order.
     ///
     /// # Errors
-    /// [`NoteError::Malformed`] for a text no note can have.
+    /// [`NoteError::Malformed`] for a text no note can have, [`NoteError::NotSigned`] where a key fails.
     pub fn sign(text: &str, keys: &[&LogKey]) -> Result<Self, NoteError> {
         if !is_note_text(text) {
             return Err(NoteError::Malformed);
         }
-        let line = |key: &&LogKey| SignatureLine {
-            name: key.verifier().name().to_owned(),
-            id: key.verifier().id(),
-            signature: key.sign(text.as_bytes()),
+        let line = |key: &&LogKey| {
+            let signature = key.sign(text.as_bytes())?;
+            Ok(SignatureLine { name: key.verifier().name().to_owned(), id: key.verifier().id(), signature })
         };
-        Ok(Self { text: text.to_owned(), signatures: keys.iter().map(line).collect() })
+        Ok(Self { text: text.to_owned(), signatures: keys.iter().map(line).collect::<Result<_, NoteError>>()? })
     }
 
     /// Reads a note. Nothing in it is to be believed before [`Self::verify`].
@@ -263,6 +265,33 @@ mod tests {
 
     fn key(name: &str, seed: u8) -> LogKey {
         LogKey::from_seed(name, SuiteName::Ed25519, &[seed; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_key_of_the_sm2_suite_is_published_signs_and_refuses_every_bent_byte() {
+        let key = LogKey::from_seed("hub.test/wuku/1", SuiteName::Sm2, &[7; 32]).unwrap();
+        let published = key.verifier().to_string();
+        assert_eq!(VerifierKey::parse(&published).as_ref(), Ok(key.verifier()));
+        for at in 0..published.len() {
+            let mut bent = published.clone().into_bytes();
+            bent[at] ^= 1;
+            let read = std::str::from_utf8(&bent).ok().and_then(|text| VerifierKey::parse(text).ok());
+            assert!(read.is_none(), "at {at}");
+        }
+        let note = Note::sign("text\n", &[&key]).unwrap();
+        assert_eq!(note.verify(&[key.verifier()]), Ok(vec![key.verifier()]));
+        for at in 0..64 {
+            let mut bent = note.clone();
+            bent.signatures[0].signature[at] ^= 1;
+            assert_eq!(bent.verify(&[key.verifier()]), Err(NoteError::BadSignature), "at {at}");
+        }
+        let mut longer = note.clone();
+        longer.signatures[0].signature.push(0);
+        assert_eq!(longer.verify(&[key.verifier()]), Err(NoteError::BadSignature));
+        let der = crate::gm::Signature::from_raw(&note.signatures[0].signature).unwrap().to_der();
+        let other_form =
+            Note { signatures: vec![SignatureLine { signature: der, ..note.signatures[0].clone() }], ..note };
+        assert_eq!(other_form.verify(&[key.verifier()]), Err(NoteError::BadSignature), "one form only");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::{head, statement};
 use crate::failure::{Failure, Reason};
 use crate::library::question::Subject;
 use crate::library::record::{View, from_store};
-use crate::log::Ed25519;
 use crate::log::entry::{Entry, commitment};
+use crate::log::{SuiteName, in_suite};
 use crate::policy::Permit;
 use crate::store::{Direction, key_space};
 use crate::wire::proto::exchange::v1::{Access, AccessList, payload::Answer};
@@ -96,7 +96,7 @@ async fn access(view: &View, recorder: &Recorder, subject_ref: &[u8; 16], index:
     let snapshot = view.snapshot().as_ref();
     let kept = recorder.kept_statement(snapshot, index).await?;
     let entry = head::entry_at(snapshot, index).await?;
-    let said = committed(&kept, &entry)?;
+    let said = committed(recorder.ledger().suite(), &kept, &entry)?;
     if said.subject_ref.as_ref() != subject_ref {
         return Err(damaged(format!("the ledger leads to entry {index}, which is about another subject")));
     }
@@ -115,12 +115,12 @@ async fn access(view: &View, recorder: &Recorder, subject_ref: &[u8; 16], index:
 ///
 /// # Errors
 /// [`Reason::RecordDamaged`].
-pub fn committed(kept: &KeptStatement, entry: &Entry) -> Result<Statement, Failure> {
+pub fn committed(suite: SuiteName, kept: &KeptStatement, entry: &Entry) -> Result<Statement, Failure> {
     let Entry::Statement { commitment: expected, .. } = entry else {
         return Err(damaged("the entry is no statement"));
     };
     let salt = kept.salt.as_ref().try_into().map_err(|_| damaged("a salt that is not 32 bytes"))?;
-    if commitment::<Ed25519>(salt, &kept.statement) != *expected {
+    if in_suite!(suite, S => commitment::<S>(salt, &kept.statement)) != *expected {
         return Err(damaged("statement and salt do not give the entry's commitment"));
     }
     statement::parse(&kept.statement).map_err(damaged)

@@ -24,7 +24,7 @@ use super::statement;
 use crate::failure::Failure;
 use crate::library::record::from_store;
 use crate::log::entry::{Entry, commitment};
-use crate::log::{Frontier, Hash, Suite};
+use crate::log::{Frontier, Hash, Suite, in_suite};
 use crate::store::vault::Vault;
 use crate::store::{Direction, Key, KeyRange, Snapshot, Store, Versioned, key_space};
 use crate::wire::proto::receipt::v1::{Kind, Statement};
@@ -102,7 +102,11 @@ impl Report {
 ///
 /// # Errors
 /// Store faults; a head row that does not decode.
-pub async fn check<S: Suite>(subject: Subject<'_>, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, Failure> {
+pub async fn check(subject: Subject<'_>, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, Failure> {
+    in_suite!(subject.vault.suite(), S => walk::<S>(subject, tell).await)
+}
+
+async fn walk<S: Suite>(subject: Subject<'_>, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, Failure> {
     let mut walk = Walk::<S> {
         subject,
         tell,

@@ -39,12 +39,17 @@ pub(crate) struct House {
 }
 
 impl House {
-    /// A hub that records.
+    /// A hub that records, of the suite `ed25519`.
     pub(crate) async fn new() -> Self {
+        Self::of(SuiteName::Ed25519).await
+    }
+
+    /// A hub that records, of that suite.
+    pub(crate) async fn of(suite: SuiteName) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let store: Arc<dyn Store> = Arc::new(Memory::store(clock()));
         let kek = Kek::create(&folder.path().join("kek"), &folder.path().join("data")).unwrap();
-        let vault = Arc::new(Vault::create(&kek, store.as_ref()).await.unwrap());
+        let vault = Arc::new(Vault::create(&kek, store.as_ref(), suite).await.unwrap());
         let fence = folder.path().join("fence");
         Fence::create(&fence).unwrap();
         let origin = Origin::parse(&format!("{HUB}/wuku/1")).unwrap();
@@ -56,7 +61,7 @@ impl House {
     }
 
     pub(crate) fn key(&self) -> LogKey {
-        LogKey::from_seed(&self.key_name, SuiteName::Ed25519, &self.key_seed).unwrap()
+        LogKey::from_seed(&self.key_name, self.vault.suite(), &self.key_seed).unwrap()
     }
 
     /// A key for the present origin.

@@ -88,13 +88,18 @@ fn beyond(field: &str, published: u64) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Ed25519;
     use crate::log::merkle::{leaf_hash, root_from_inclusion, verify_consistency};
+    use crate::log::{Ed25519, Sm2};
     use crate::receipt::house::House;
 
     #[tokio::test]
     async fn every_proof_verifies_against_the_log_room_and_nothing_unpublished_is_shown() {
-        let house = House::new().await;
+        proofs_verify::<Ed25519>().await;
+        proofs_verify::<Sm2>().await;
+    }
+
+    async fn proofs_verify<S: Suite>() {
+        let house = House::of(S::NAME).await;
         house.record(11).await;
         let snapshot = house.store.snapshot().await.unwrap();
         let snapshot = snapshot.as_ref();
@@ -102,25 +107,25 @@ mod tests {
         assert_eq!(all.len(), 11);
         let mut roots = Vec::new();
         for size in 0..=11 {
-            roots.push(head::root_at::<Ed25519>(snapshot, size).await.unwrap());
+            roots.push(head::root_at::<S>(snapshot, size).await.unwrap());
         }
         for (size, root) in (0_u64..).zip(&roots) {
             for index in 0..size {
-                let path = inclusion::<Ed25519>(snapshot, 11, index, size).await.unwrap();
-                let leaf = leaf_hash::<Ed25519>(&all[index as usize]);
-                assert_eq!(root_from_inclusion::<Ed25519>(&leaf, index, size, &path), Ok(*root));
+                let path = inclusion::<S>(snapshot, 11, index, size).await.unwrap();
+                let leaf = leaf_hash::<S>(&all[index as usize]);
+                assert_eq!(root_from_inclusion::<S>(&leaf, index, size, &path), Ok(*root));
             }
             for old in 0..=size {
-                let proof = consistency::<Ed25519>(snapshot, 11, old, size).await.unwrap();
+                let proof = consistency::<S>(snapshot, 11, old, size).await.unwrap();
                 let proof = proof.as_chunks::<32>().0;
-                assert_eq!(verify_consistency::<Ed25519>(old, size, &roots[old as usize], root, proof), Ok(()));
+                assert_eq!(verify_consistency::<S>(old, size, &roots[old as usize], root, proof), Ok(()));
             }
         }
         let malformed = |failure: Failure| assert_eq!(failure.reason, Reason::RequestMalformed);
-        malformed(inclusion::<Ed25519>(snapshot, 10, 0, 11).await.unwrap_err());
-        malformed(inclusion::<Ed25519>(snapshot, 11, 5, 5).await.unwrap_err());
-        malformed(consistency::<Ed25519>(snapshot, 10, 3, 11).await.unwrap_err());
-        malformed(consistency::<Ed25519>(snapshot, 11, 4, 3).await.unwrap_err());
+        malformed(inclusion::<S>(snapshot, 10, 0, 11).await.unwrap_err());
+        malformed(inclusion::<S>(snapshot, 11, 5, 5).await.unwrap_err());
+        malformed(consistency::<S>(snapshot, 10, 3, 11).await.unwrap_err());
+        malformed(consistency::<S>(snapshot, 11, 4, 3).await.unwrap_err());
         malformed(entries(snapshot, 10, 11, 0).await.unwrap_err());
         malformed(entries(snapshot, 10, 0, ENTRIES_MAX + 1).await.unwrap_err());
         assert_eq!(entries(snapshot, 10, 4, 100).await.unwrap(), all[4..10]);

@@ -169,7 +169,7 @@ fn damaged(why: impl std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Ed25519;
+    use crate::log::{Ed25519, Sm2};
     use crate::receipt::house::House;
     use crate::receipt::recorder::Mutations;
 
@@ -178,8 +178,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_published_is_the_head_that_was_signed() {
-        let house = House::new().await;
-        let publisher = Publisher::start_every::<Ed25519>(house.store.clone(), house.ledger().clone(), SOON);
+        publishes::<Ed25519>().await;
+        publishes::<Sm2>().await;
+    }
+
+    async fn publishes<S: Suite>() {
+        let house = House::of(S::NAME).await;
+        let publisher = Publisher::start_every::<S>(house.store.clone(), house.ledger().clone(), SOON);
         let publisher = publisher.await.unwrap();
         assert_eq!(publisher.published().size, 0);
         let mut follow = publisher.follow();
@@ -190,7 +195,7 @@ mod tests {
             }
             assert_eq!(publisher.published().checkpoint, house.ledger().latest().checkpoint);
         }
-        let again = Publisher::start::<Ed25519>(house.store.clone(), house.ledger().clone()).await.unwrap();
+        let again = Publisher::start::<S>(house.store.clone(), house.ledger().clone()).await.unwrap();
         assert_eq!(again.published().checkpoint, publisher.published().checkpoint, "a restart publishes the same");
     }
 

@@ -9,7 +9,7 @@ use crate::library::question::Subject;
 use crate::library::record::{Stamp, View, from_store};
 use crate::log::entry::commitment;
 use crate::log::proof::Plan;
-use crate::log::{Ed25519, Hash};
+use crate::log::{Hash, in_suite};
 use crate::policy::Caller;
 use crate::store::space::For;
 use crate::store::vault::Class;
@@ -373,6 +373,8 @@ impl Recorder {
             answer: Some(finding.answer),
         };
         let payload = Bytes::from(payload.encode_to_vec());
+        let suite = self.ledger.suite();
+        let digest = in_suite!(suite, S => payload_digest::<S>(PAYLOAD_NAME, &payload));
         let subject_ref = finding.subject.as_ref().map(|s| self.vault.subject_ref(&s.code_type, &s.code));
         let decided_ms = self.clock.now_ms().max(view.now_ms);
         let statement = Statement {
@@ -390,11 +392,11 @@ impl Recorder {
             subject_ref: subject_ref.map(|r| Bytes::copy_from_slice(&r)).unwrap_or_default(),
             records: finding.records,
             payload_name: PAYLOAD_NAME.to_owned(),
-            payload_digest: Bytes::copy_from_slice(&payload_digest::<Ed25519>(PAYLOAD_NAME, &payload)),
+            payload_digest: Bytes::copy_from_slice(&digest),
             caller_signature: finding.caller_signature,
         };
         let statement = Bytes::from(statement.encode_to_vec());
-        let commitment: Hash = commitment::<Ed25519>(&salt, &statement);
+        let commitment: Hash = in_suite!(suite, S => commitment::<S>(&salt, &statement));
         let kept = KeptStatement {
             statement: statement.clone(),
             salt: Bytes::copy_from_slice(&salt),
@@ -480,7 +482,7 @@ impl Recorder {
         for (item, leaf_index) in items.into_iter().zip(stamp.index..) {
             let kept = self.kept_statement(snapshot, leaf_index).await?;
             let plan = Plan::inclusion(leaf_index, latest.head.size).map_err(damaged)?;
-            let path = head::assemble::<Ed25519>(snapshot, &plan).await?;
+            let path = in_suite!(self.ledger.suite(), S => head::assemble::<S>(snapshot, &plan).await?);
             let statement = Statement::decode(kept.statement.clone()).map_err(damaged)?;
             let receipt = Receipt {
                 statement: kept.statement,

@@ -302,7 +302,7 @@ fn said(size: u64, root: &[u8]) -> SaidHead {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{Ed25519, HubName, SuiteName};
+    use crate::log::{HubName, SuiteName, in_suite};
     use crate::receipt::fsck::{Subject, check};
     use crate::receipt::house::{HUB, House, clock};
     use crate::receipt::recorder::Recorded;
@@ -322,7 +322,11 @@ mod tests {
 
     /// A hub restored to its state after three entries, with a fourth and fifth known to others.
     async fn restored() -> (House, Recorded, Recorded) {
-        let mut house = House::new().await;
+        restored_in(SuiteName::Ed25519).await
+    }
+
+    async fn restored_in(suite: SuiteName) -> (House, Recorded, Recorded) {
+        let mut house = House::of(suite).await;
         let kept = house.look_up().await;
         house.record(2).await;
         let backup = house.copy_of_store().await;
@@ -343,15 +347,17 @@ mod tests {
             old_keys: &old_keys,
             configured: &house.origin,
         };
-        let key = |origin: &Origin| Ok(LogKey::from_seed(&origin.to_string(), SuiteName::Ed25519, &NEW_SEED)?);
-        new_log::<Ed25519>(loss, &clock(), key).await
+        let suite = house.vault.suite();
+        let key = |origin: &Origin| Ok(LogKey::from_seed(&origin.to_string(), suite, &NEW_SEED)?);
+        in_suite!(suite, S => new_log::<S>(loss, &clock(), key).await)
     }
 
     fn trust(house: &House, new: &NewLog) -> Trust {
+        let suite = house.vault.suite();
         let log = |origin: &Origin, seed: &[u8; 32], from_size, closed_at_s| {
-            let key = LogKey::from_seed(&origin.to_string(), SuiteName::Ed25519, seed).unwrap();
+            let key = LogKey::from_seed(&origin.to_string(), suite, seed).unwrap();
             let key = TrustedKey { key: key.verifier().clone(), from_size, to_size: None, state: KeyState::Active };
-            TrustedLog { origin: origin.clone(), suite: SuiteName::Ed25519, keys: vec![key], closed_at_s }
+            TrustedLog { origin: origin.clone(), suite, keys: vec![key], closed_at_s }
         };
         let logs = vec![
             log(&new.old_origin, &house.key_seed, 0, Some(new.time_s)),
@@ -362,7 +368,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_restored_hub_goes_on_in_a_new_log_and_all_evidence_stays_good() {
-        let (mut house, kept, lost) = restored().await;
+        for suite in SuiteName::ALL {
+            goes_on(suite).await;
+        }
+    }
+
+    async fn goes_on(suite: SuiteName) {
+        let (mut house, kept, lost) = restored_in(suite).await;
         assert!(matches!(house.open().await, Err(StartFault::FenceAhead { fence: 5, head: 3 })));
         let new = recover(&house, false, &[]).await.unwrap();
         assert_eq!((new.origin.number(), new.restored, new.known, new.size), (2, 3, 5, 4));
@@ -381,7 +393,8 @@ mod tests {
         let mut moved = evidence(&kept);
         let receipt = moved.receipt.as_mut().unwrap();
         let snapshot = house.store.snapshot().await.unwrap();
-        receipt.path = crate::receipt::proofs::inclusion::<Ed25519>(snapshot.as_ref(), 5, 0, 5).await.unwrap();
+        let proved = in_suite!(suite, S => crate::receipt::proofs::inclusion::<S>(snapshot.as_ref(), 5, 0, 5).await);
+        receipt.path = proved.unwrap();
         receipt.checkpoint = house.ledger().latest().checkpoint;
         assert!(verify_message(&moved, &trust, &Options::default()).good);
         // The one that was lost is not.
@@ -390,7 +403,7 @@ mod tests {
         assert_eq!(verify_message(&forged, &trust, &Options::default()).failed_step, Some(Step::Root));
         house.stop().await;
         let subject = Subject { store: house.store.as_ref(), vault: &house.vault, hub: HUB, fence: Some(&house.fence) };
-        let report = check::<Ed25519>(subject, &mut |_| ()).await.unwrap();
+        let report = check(subject, &mut |_| ()).await.unwrap();
         assert!(report.is_clean(), "{:?}", report.findings);
     }
 
@@ -405,7 +418,8 @@ mod tests {
         let Some(Event::LogOpened(opened)) = event.event else { panic!("{event:?}") };
         assert_eq!((opened.origin.as_str(), opened.previous_origin.as_str()), ("hub.test/wuku/2", "hub.test/wuku/1"));
         assert_eq!(opened.previous_head, Some(said(5, &known.root)));
-        let root = head::root_at::<Ed25519>(snapshot.as_ref(), 3).await.unwrap();
+        let root = head::root_at::<crate::log::Ed25519>(snapshot.as_ref(), 3).await.unwrap();
+        assert_eq!(opened.suite, "ed25519");
         assert_eq!(opened.restored_head, Some(said(3, &root)));
     }
 

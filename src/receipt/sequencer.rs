@@ -15,7 +15,7 @@ use crate::log::checkpoint::Checkpoint;
 use crate::log::entry::statement_entry;
 use crate::log::merkle::leaf_hash;
 use crate::log::tiles::RightEdge;
-use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite, VerifierKey};
+use crate::log::{Entry, Frontier, Hash, LogKey, Origin, Suite, SuiteName, VerifierKey};
 use crate::store::fence::{BEHIND_MS_MAX, FenceHandle, FenceThread, Head as FenceHead};
 use crate::store::key_space::Prefix;
 use crate::store::space::{For, Space};
@@ -135,6 +135,7 @@ pub struct Ledger {
     clock: Clock,
     fence: FenceHandle,
     key: SigningKey,
+    suite: SuiteName,
 }
 
 /// The key that signs, changed between two batches ([`Ledger::sign_with`]).
@@ -208,6 +209,12 @@ impl Ledger {
         let behind = self.fence.behind_ms() > BEHIND_MS_MAX.saturating_add(FENCE_WAIT.as_millis() as u64);
         let fence = || behind.then(|| FENCE_SLOW.to_owned());
         clock_fault(&self.clock, self.latest.borrow().head.time_s).or_else(fence)
+    }
+
+    /// The suite of the log: whoever computes something of it asks here.
+    #[must_use]
+    pub fn suite(&self) -> SuiteName {
+        self.suite
     }
 
     /// The key that signs at present.
@@ -296,7 +303,7 @@ pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Fai
             }
         }
     });
-    Ok(Ledger { units, latest, stop, space: Space::boundless(), clock, fence, key })
+    Ok(Ledger { units, latest, stop, space: Space::boundless(), clock, fence, key, suite: S::NAME })
 }
 
 fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Result<Bytes, Failure> {

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::library::record::from_store;
 use crate::log::checkpoint::SignedCheckpoint;
-use crate::log::{Ed25519, LogKey, Origin, Suite, SuiteName};
+use crate::log::{LogKey, Origin, Suite, in_suite};
 use crate::store::Store;
 use crate::store::fence::{Fence, FenceError, FenceThread, Head as FenceHead};
 use crate::telemetry::Metrics;
@@ -184,9 +184,7 @@ pub async fn open_log(
     clock: Clock,
     metrics: Metrics,
 ) -> Result<Ledger, StartFault> {
-    match key.verifier().suite() {
-        SuiteName::Ed25519 => open::<Ed25519>(store, fence_dir, key, origin, clock, metrics).await,
-    }
+    in_suite!(key.verifier().suite(), S => open::<S>(store, fence_dir, key, origin, clock, metrics).await)
 }
 
 async fn open<S: Suite>(
@@ -304,6 +302,7 @@ impl StartFault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::SuiteName;
     use crate::receipt::house::House;
     use crate::store::key_space;
 
@@ -328,11 +327,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_log_starts_on_a_fresh_fence_and_a_stopped_one_starts_again() {
-        let house = stopped(0).await;
-        assert_eq!(house.open().await.unwrap().latest().head.size, 0);
-        let house = stopped(3).await;
-        assert_eq!(Fence::read(&house.fence).unwrap().unwrap().size, 3, "the fence was closed with the newest head");
-        assert_eq!(house.open().await.unwrap().latest().head.size, 3);
+        for suite in SuiteName::ALL {
+            let mut house = House::of(suite).await;
+            house.stop().await;
+            let ledger = house.open().await.unwrap();
+            assert_eq!((ledger.latest().head.size, ledger.suite()), (0, suite));
+            drop(ledger);
+            let mut house = House::of(suite).await;
+            house.record(3).await;
+            house.stop().await;
+            let fence = Fence::read(&house.fence).unwrap().unwrap();
+            assert_eq!(fence.size, 3, "the fence was closed with the newest head");
+            assert_eq!(house.open().await.unwrap().latest().head.size, 3);
+        }
     }
 
     #[tokio::test]

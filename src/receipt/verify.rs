@@ -15,7 +15,7 @@ use crate::limits::NONCE_BYTES;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::entry::{SALT_BYTES, commitment, statement_entry};
 use crate::log::merkle::{HASH_BYTES, ProofError, leaf_hash, root_from_inclusion};
-use crate::log::{Ed25519, Hash, Suite, SuiteName};
+use crate::log::{Hash, Suite, in_suite};
 use crate::wire::proto::exchange::v1::{Payload, payload::Answer};
 
 /// How far a verifier's clock may be behind the hub's, seconds.
@@ -180,9 +180,7 @@ fn steps(verdict: &mut Verdict, evidence: &Evidence, trust: &Trust, options: &Op
     verdict.origin = signed.checkpoint.origin.to_string();
     verdict.size = signed.checkpoint.size;
     let log = signature(&signed, trust)?;
-    let digest = match log.suite {
-        SuiteName::Ed25519 => inclusion::<Ed25519>(evidence, receipt, salt, &signed)?,
-    };
+    let digest = in_suite!(log.suite, S => inclusion::<S>(evidence, receipt, salt, &signed)?);
 
     let statement = statement::parse(&receipt.statement).map_err(|error| match error {
         statement::StatementError::NotCanonical => (Step::StatementForm, "not canonical"),

@@ -5,12 +5,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use aes_gcm_siv::Nonce;
-use aes_gcm_siv::aead::{Aead, Payload};
 use zeroize::Zeroizing;
 
+use super::aead::Cipher;
 use super::contract::Key;
-use super::vault::{NONCE_BYTES, Secret, VaultError, cipher, random_nonce, random_secret};
+use super::vault::{NONCE_BYTES, Secret, VaultError, random_nonce, random_secret};
+use crate::log::SuiteName;
 
 const KEY_LABEL: &[u8] = b"wuku/key/v1\0";
 
@@ -58,25 +58,32 @@ impl Kek {
         Self(Zeroizing::new(secret))
     }
 
-    /// `format u8 = 1 ‖ kind u8 ‖ nonce[12] ‖ ciphertext[48]`, bound to its row key and both bytes.
-    pub(super) fn wrap(&self, row: &Key, kind: KeyKind, secret: &Secret) -> Result<Vec<u8>, VaultError> {
-        let head = [1, kind as u8];
+    /// `format u8 ‖ kind u8 ‖ nonce[12] ‖ ciphertext[48]`, bound to its row key and both bytes. The format says the suite, and
+    /// with it how this row and everything under the wrapped key is sealed.
+    pub(super) fn wrap(
+        &self,
+        suite: SuiteName,
+        row: &Key,
+        kind: KeyKind,
+        secret: &Secret,
+    ) -> Result<Vec<u8>, VaultError> {
+        let head = [format_of(suite), kind as u8];
         let nonce = random_nonce()?;
         let aad = [KEY_LABEL, row.as_bytes(), &head].concat();
-        let payload = Payload { msg: secret.as_slice(), aad: &aad };
-        let sealed = cipher(&self.0).encrypt(&Nonce::from(nonce), payload).map_err(|_| VaultError::TooLarge)?;
-        Ok([&head, nonce.as_slice(), &sealed].concat())
+        let mut body = Zeroizing::new(**secret);
+        let tag = Cipher::new(suite, &self.0).seal(&nonce, &aad, body.as_mut_slice()).ok_or(VaultError::TooLarge)?;
+        Ok([&head, nonce.as_slice(), body.as_slice(), &tag].concat())
     }
 
     /// `None`: not wrapped by this key, or damaged; one row alone cannot tell which.
-    pub(super) fn unwrap(&self, row: &Key, body: &[u8]) -> Option<(KeyKind, Secret)> {
+    pub(super) fn unwrap(&self, row: &Key, body: &[u8]) -> Option<(SuiteName, KeyKind, Secret)> {
         let (head, rest) = body.split_first_chunk::<2>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
-        let kind = KeyKind::of(*head)?;
+        let [format, kind] = *head;
+        let (suite, kind) = (suite_of(format)?, KeyKind::of(kind)?);
         let aad = [KEY_LABEL, row.as_bytes(), head].concat();
-        let opened = cipher(&self.0).decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad }).ok()?;
-        let opened = Zeroizing::new(opened);
-        Some((kind, Zeroizing::new(opened.as_slice().try_into().ok()?)))
+        let opened = Zeroizing::new(Cipher::new(suite, &self.0).open(nonce, &aad, sealed)?);
+        Some((suite, kind, Zeroizing::new(opened.as_slice().try_into().ok()?)))
     }
 }
 
@@ -97,15 +104,28 @@ pub(super) enum KeyKind {
 }
 
 impl KeyKind {
-    fn of(head: [u8; 2]) -> Option<Self> {
-        match head {
-            [1, 1] => Some(Self::Data),
-            [1, 2] => Some(Self::Index),
-            [1, 3] => Some(Self::Ledger),
-            [1, 4] => Some(Self::Mac),
+    fn of(kind: u8) -> Option<Self> {
+        match kind {
+            1 => Some(Self::Data),
+            2 => Some(Self::Index),
+            3 => Some(Self::Ledger),
+            4 => Some(Self::Mac),
             _ => None,
         }
     }
+}
+
+/// The first byte of a wrapped key's row. On disk: never changed.
+fn format_of(suite: SuiteName) -> u8 {
+    match suite {
+        SuiteName::Ed25519 => 1,
+        SuiteName::Sm2 => 2,
+    }
+}
+
+/// The suite that the first byte of a wrapped key's row says.
+pub(super) fn suite_of(format: u8) -> Option<SuiteName> {
+    SuiteName::ALL.into_iter().find(|suite| format_of(*suite) == format)
 }
 
 fn refuse_inside(path: &Path, data_folder: &Path) -> Result<(), VaultError> {

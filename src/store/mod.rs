@@ -8,6 +8,7 @@ mod epoch; // what stands still between two snapshots
 mod kek; // the key that wraps the others
 mod limited; // the wrapper that makes engines alike
 
+mod aead; // ciphers and keyed hashes of the two suites
 pub mod backup; // a copy that says what it holds
 pub mod faulty; // fails when told to, for tests
 pub mod fence; // how far the log had come, on another path

@@ -40,9 +40,9 @@ pub async fn rewrap(old: &Kek, new: &Kek, store: &dyn Store) -> Result<Rewrapped
     let mut batch = Batch::new(BatchId::random()?);
     for (key, value) in &rows {
         let id = super::key_space::parse_wrapped_key(key).ok_or(VaultError::KeysIncomplete)?;
-        let (kind, secret) = old.unwrap(key, &value.body).ok_or(VaultError::KeyDamaged { id })?;
-        let wrapped = new.wrap(key, kind, &secret)?;
-        let (_, again) = new.unwrap(key, &wrapped).ok_or(VaultError::KeyDamaged { id })?;
+        let (suite, kind, secret) = old.unwrap(key, &value.body).ok_or(VaultError::KeyDamaged { id })?;
+        let wrapped = new.wrap(suite, key, kind, &secret)?;
+        let (_, _, again) = new.unwrap(key, &wrapped).ok_or(VaultError::KeyDamaged { id })?;
         if *again != *secret {
             return Err(VaultError::KeyDamaged { id });
         }
@@ -59,6 +59,7 @@ pub async fn rewrap(old: &Kek, new: &Kek, store: &dyn Store) -> Result<Rewrapped
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::log::SuiteName;
     use crate::store::key_space;
     use crate::store::memory::Memory;
     use crate::store::vault::{Class, Vault};
@@ -69,14 +70,21 @@ mod tests {
 
     #[tokio::test]
     async fn after_a_rewrap_the_new_key_opens_everything_and_the_old_one_nothing() {
+        for suite in SuiteName::ALL {
+            rewraps(suite).await;
+        }
+    }
+
+    async fn rewraps(suite: SuiteName) {
         let store = Memory::store(Clock::from_fn(|| 0));
-        let vault = Vault::create(&kek(1), &store).await.unwrap();
+        let vault = Vault::create(&kek(1), &store, suite).await.unwrap();
         let _ = vault.rotate(&kek(1), &store).await.unwrap(); // two data keys
         let sealed = vault.seal_row(Class::Library(1), 1, b"p", b"row").unwrap();
         assert!(matches!(rewrap(&kek(3), &kek(2), &store).await, Err(VaultError::WrongKek)));
         assert_eq!(rewrap(&kek(1), &kek(2), &store).await.unwrap(), Rewrapped::Done(5));
         assert!(matches!(Vault::open(&kek(1), &store).await, Err(VaultError::WrongKek)));
         let opened = Vault::open(&kek(2), &store).await.unwrap();
+        assert_eq!(opened.suite(), suite);
         assert_eq!(opened.open_row(Class::Library(1), 1, b"p", &sealed).unwrap(), b"row");
         assert_eq!(
             vault.open_row(Class::Library(1), 1, b"p", &sealed).unwrap(),
@@ -91,7 +99,7 @@ mod tests {
     #[tokio::test]
     async fn one_damaged_key_stops_it_before_anything_is_written() {
         let store = Memory::store(Clock::from_fn(|| 0));
-        let _ = Vault::create(&kek(1), &store).await.unwrap();
+        let _ = Vault::create(&kek(1), &store, SuiteName::Ed25519).await.unwrap();
         let mut damage = Batch::new(BatchId([9; 16]));
         damage.put(key_space::wrapped_key(2), vec![1; 62]);
         store.commit(damage).await.unwrap();

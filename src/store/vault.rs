@@ -4,12 +4,13 @@
 //!   a file. It wraps four kinds of keys, kept as [`Prefix::WrappedKey`] rows: the data keys, one index key, one ledger
 //!   key, one general mac key.
 //! - Each library, and each other [`Class`] of rows, has a **data key** and each library an **index key** of its own,
-//!   derived from the wrapped one: `HMAC-SHA-256(wrapped key, label ‖ 0x00 ‖ class)`. A library added later needs no
+//!   derived from the wrapped one: `HMAC(wrapped key, label ‖ 0x00 ‖ class)`. A library added later needs no
 //!   ceremony, and a row of one class never opens as another.
 //! - **Data keys rotate** ([`Vault::rotate`]): new rows take the newest, old ones still open. Index, ledger and mac key
 //!   never change, or nothing would be found again.
-//! - The cipher is AES-256-GCM-SIV (RFC 8452): should a nonce repeat, an onlooker learns only whether two rows of one
-//!   key, place and version are equal.
+//! - **Cipher and HMAC are those of the hub's suite** ([`aead`](super::aead)): AES-256-GCM-SIV and SHA-256, or SM4-GCM and SM3.
+//!   Each wrapped key's row says which; all of a store say the same. Should a nonce repeat, it must be at the same class, place and
+//!   version to tell an onlooker anything.
 //!
 //! What it does not prove: that a row was removed or an older one put back in its place. `fsck` finds those against the log.
 use std::collections::{BTreeMap, HashMap};
@@ -19,21 +20,19 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use aes_gcm_siv::aead::{Aead, AeadInOut, KeyInit, Payload};
-use aes_gcm_siv::{Aes256GcmSiv, Nonce};
 use bytes::Bytes;
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::aead::{Cipher, Keyed, TAG_BYTES};
 use super::contract::{Batch, BatchId, Check, CommitError, Direction, Key, Store, StoreError};
 pub use super::kek::Kek;
-use super::kek::KeyKind;
+use super::kek::{KeyKind, suite_of as suite_of_format};
 use super::key_space::{self, IndexKey, Prefix};
 use crate::limits::STORE_VALUE_BYTES_MAX;
+use crate::log::SuiteName;
 
 /// Bytes that sealing adds: key id, nonce and tag.
-pub const SEAL_BYTES: usize = 4 + NONCE_BYTES + 16;
+pub const SEAL_BYTES: usize = 4 + NONCE_BYTES + TAG_BYTES;
 /// What fits into one row once sealed.
 pub const PLAINTEXT_BYTES_MAX: usize = STORE_VALUE_BYTES_MAX - SEAL_BYTES;
 /// After so many rows a data key is to be retired (design 8). [`Vault::rows_sealed`] counts those of this process.
@@ -73,6 +72,7 @@ impl Class {
 
 /// The opened keys of a hub.
 pub struct Vault {
+    suite: SuiteName,
     index: Keyed,
     /// The index keys derived so far, by library; as many as there are libraries.
     by_library: RwLock<HashMap<u16, Keyed>>,
@@ -87,36 +87,19 @@ struct DataKeys {
     by_id: BTreeMap<u32, Secret>,
     newest: u32,
     /// The ciphers derived so far, by key id and class; as many as there are pairs.
-    derived: HashMap<(u32, Class), Arc<Aes256GcmSiv>>,
-}
-
-/// HMAC-SHA-256 under one key, the key's own blocks hashed already: every hash begins from a copy.
-#[derive(Clone)]
-struct Keyed(Hmac<Sha256>);
-
-impl Keyed {
-    fn new(key: &Secret) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
-        Self(Hmac::new_from_slice(key.as_slice()).expect("any length"))
-    }
-
-    fn hash(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.0.clone();
-        parts.iter().for_each(|part| mac.update(part));
-        mac.finalize().into_bytes().into()
-    }
+    derived: HashMap<(u32, Class), Arc<Cipher>>,
 }
 
 impl Vault {
-    /// Makes the keys of a new hub and stores them wrapped. One batch: a crash leaves all of them or none.
+    /// Makes the keys of a new hub of that suite and stores them wrapped. One batch: a crash leaves all of them or none.
     ///
     /// # Errors
     /// [`VaultError::AlreadyThere`] when the store has keys; whatever the store or the randomness refuses.
-    pub async fn create(kek: &Kek, store: &dyn Store) -> Result<Self, VaultError> {
+    pub async fn create(kek: &Kek, store: &dyn Store, suite: SuiteName) -> Result<Self, VaultError> {
         let mut batch = Batch::new(BatchId::random()?);
         for (id, kind) in (1_u32..).zip([KeyKind::Index, KeyKind::Ledger, KeyKind::Mac, KeyKind::Data]) {
             let row = key_space::wrapped_key(id);
-            let wrapped = kek.wrap(&row, kind, &random_secret()?)?;
+            let wrapped = kek.wrap(suite, &row, kind, &random_secret()?)?;
             batch.check(Check::Absent(row.clone())).put(row, wrapped);
         }
         match store.commit(batch).await {
@@ -130,7 +113,7 @@ impl Vault {
     ///
     /// # Errors
     /// [`VaultError::WrongKek`] when none of them opens, [`VaultError::KeyDamaged`] when only some do,
-    /// [`VaultError::NoKeys`] when there are none.
+    /// [`VaultError::NoKeys`] when there are none, [`VaultError::KeysIncomplete`] when they are of two suites.
     pub async fn open(kek: &Kek, store: &dyn Store) -> Result<Self, VaultError> {
         let rows = wrapped_rows(store).await?;
         if rows.is_empty() {
@@ -141,10 +124,14 @@ impl Vault {
             return Err(VaultError::WrongKek);
         }
         let mut by_kind: BTreeMap<KeyKind, BTreeMap<u32, Secret>> = BTreeMap::new();
+        let mut suites = Vec::new();
         for (id, key) in opened {
-            let (kind, secret) = key.ok_or(VaultError::KeyDamaged { id })?;
+            let (suite, kind, secret) = key.ok_or(VaultError::KeyDamaged { id })?;
             by_kind.entry(kind).or_default().insert(id, secret);
+            suites.push(suite);
         }
+        suites.dedup();
+        let [suite] = suites[..] else { return Err(VaultError::KeysIncomplete) };
         let mut only = |kind| match by_kind.remove(&kind).map(|keys| (keys.len(), keys.into_values().next())) {
             Some((1, Some(secret))) => Ok(secret),
             _ => Err(VaultError::KeysIncomplete),
@@ -153,8 +140,14 @@ impl Vault {
         let by_id = by_kind.remove(&KeyKind::Data).ok_or(VaultError::KeysIncomplete)?;
         let newest = *by_id.last_key_value().ok_or(VaultError::KeysIncomplete)?.0;
         let data = RwLock::new(DataKeys { by_id, newest, derived: HashMap::new() });
-        let (index, ledger, mac) = (Keyed::new(&index), Keyed::new(&ledger), Keyed::new(&mac));
-        Ok(Self { index, by_library: RwLock::default(), ledger, mac, data, rows_sealed: AtomicU64::new(0) })
+        let [index, ledger, mac] = [index, ledger, mac].map(|key| Keyed::new(suite, &key));
+        Ok(Self { suite, index, by_library: RwLock::default(), ledger, mac, data, rows_sealed: AtomicU64::new(0) })
+    }
+
+    /// The suite of the hub whose keys these are.
+    #[must_use]
+    pub fn suite(&self) -> SuiteName {
+        self.suite
     }
 
     /// Takes a new data key for all rows sealed from now on; returns its id. Another process on the same store sees it
@@ -171,7 +164,7 @@ impl Vault {
         let id = last.checked_add(1).ok_or(VaultError::KeysIncomplete)?;
         let (row, secret) = (key_space::wrapped_key(id), random_secret()?);
         let mut batch = Batch::new(BatchId::random()?);
-        let wrapped = kek.wrap(&row, KeyKind::Data, &secret)?;
+        let wrapped = kek.wrap(self.suite, &row, KeyKind::Data, &secret)?;
         batch.check(Check::Absent(row.clone())).put(row, wrapped);
         store.commit(batch).await?;
         // Only a durable key may seal a row: a crash before this line leaves a key that no row names.
@@ -198,7 +191,7 @@ impl Vault {
         }
         drop(known);
         let library_key = Zeroizing::new(self.index.hash(&[INDEX_LABEL, &library.to_be_bytes()]));
-        let library_key = Keyed::new(&library_key);
+        let library_key = Keyed::new(self.suite, &library_key);
         let index_key = IndexKey(first_16(&library_key.hash(&parts)));
         self.by_library.write().unwrap_or_else(PoisonError::into_inner).insert(library, library_key);
         index_key
@@ -235,8 +228,7 @@ impl Vault {
         let head = sealed.len();
         sealed.extend_from_slice(plaintext);
         let body = sealed.get_mut(head..).unwrap_or_default();
-        let tag =
-            cipher.encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into()).map_err(|_| VaultError::TooLarge)?;
+        let tag = cipher.seal(&nonce, &aad, body).ok_or(VaultError::TooLarge)?;
         sealed.extend_from_slice(&tag);
         self.rows_sealed.fetch_add(1, Ordering::Relaxed);
         Ok(sealed.into())
@@ -254,20 +246,20 @@ impl Vault {
         let cipher = self.class_cipher(key_id, class)?;
         let aad = row_aad(key_id, version, place);
         cipher
-            .decrypt(&Nonce::from(*nonce), Payload { msg: sealed, aad: &aad })
-            .map_err(|_| VaultError::RowDamaged("it does not open under its key, version and place"))
+            .open(nonce, &aad, sealed)
+            .ok_or(VaultError::RowDamaged("it does not open under its key, version and place"))
     }
 
     /// The cipher of a class under a data key, derived when first needed.
-    fn class_cipher(&self, key_id: u32, class: Class) -> Result<Arc<Aes256GcmSiv>, VaultError> {
+    fn class_cipher(&self, key_id: u32, class: Class) -> Result<Arc<Cipher>, VaultError> {
         let data = self.data.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(cipher) = data.derived.get(&(key_id, class)) {
             return Ok(cipher.clone());
         }
         let secret = data.by_id.get(&key_id).ok_or(VaultError::KeyUnknown(key_id))?.clone();
         drop(data);
-        let class_key = Keyed::new(&secret).hash(&[DATA_LABEL, &class.number().to_be_bytes()]);
-        let derived = Arc::new(cipher(&Zeroizing::new(class_key)));
+        let class_key = Keyed::new(self.suite, &secret).hash(&[DATA_LABEL, &class.number().to_be_bytes()]);
+        let derived = Arc::new(Cipher::new(self.suite, &Zeroizing::new(class_key)));
         let mut data = self.data.write().unwrap_or_else(PoisonError::into_inner);
         Ok(data.derived.entry((key_id, class)).or_insert(derived).clone())
     }
@@ -338,6 +330,23 @@ pub enum VaultError {
     Commit(#[from] CommitError),
 }
 
+/// The suite of the hub that a store belongs to, as its wrapped keys say; nobody's key is needed to read that. Until they are opened
+/// it is a claim: what is computed on a false one does not fit.
+///
+/// # Errors
+/// [`VaultError::NoKeys`]; [`VaultError::KeysIncomplete`] where they are of two suites, or of one that this build does not know.
+pub async fn suite_of(store: &dyn Store) -> Result<SuiteName, VaultError> {
+    let rows = wrapped_rows(store).await?;
+    let formats = rows.iter().map(|(_, _, body)| body.first().and_then(|format| suite_of_format(*format)));
+    let mut suites: Vec<Option<SuiteName>> = formats.collect();
+    suites.dedup();
+    match suites[..] {
+        [] => Err(VaultError::NoKeys),
+        [Some(suite)] => Ok(suite),
+        _ => Err(VaultError::KeysIncomplete),
+    }
+}
+
 /// Id, key and body of every wrapped key, by id.
 async fn wrapped_rows(store: &dyn Store) -> Result<Vec<(u32, Key, Bytes)>, VaultError> {
     let view = store.snapshot().await?;
@@ -355,10 +364,6 @@ async fn wrapped_rows(store: &dyn Store) -> Result<Vec<(u32, Key, Bytes)>, Vault
 
 fn row_aad(key_id: u32, version: u64, place: &[u8]) -> Vec<u8> {
     [ROW_LABEL, &key_id.to_be_bytes(), &version.to_be_bytes(), place].concat()
-}
-
-pub(super) fn cipher(key: &Secret) -> Aes256GcmSiv {
-    Aes256GcmSiv::new((&**key).into())
 }
 
 fn first_16(hash: &[u8; 32]) -> [u8; 16] {
@@ -379,141 +384,4 @@ pub(super) fn random_nonce() -> Result<[u8; NONCE_BYTES], getrandom::Error> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-    use crate::store::limited::Limited;
-    use crate::store::memory::Memory;
-
-    const PERSON: &str = "331099199001011234";
-
-    fn empty() -> Limited<Memory> {
-        Memory::store(Clock::from_fn(|| 0))
-    }
-
-    fn kek(byte: u8) -> Kek {
-        Kek::for_test([byte; 32])
-    }
-
-    async fn vault() -> Vault {
-        Vault::create(&kek(1), &empty()).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn what_was_sealed_opens_again_after_a_restart() {
-        let store = empty();
-        let first = Vault::create(&kek(1), &store).await.unwrap();
-        let sealed = first.seal_row(Class::Library(1), 3, b"place", b"plain").unwrap();
-        assert_eq!(sealed.len(), 5 + SEAL_BYTES);
-        let second = Vault::open(&kek(1), &store).await.unwrap();
-        assert_eq!(second.open_row(Class::Library(1), 3, b"place", &sealed).unwrap(), b"plain");
-        assert_eq!(first.index_key(1, "111", PERSON), second.index_key(1, "111", PERSON));
-        assert_eq!(first.subject_ref("111", PERSON), second.subject_ref("111", PERSON));
-        assert_eq!(first.mac("request", b"x"), second.mac("request", b"x"));
-    }
-
-    #[tokio::test]
-    async fn a_row_moved_rolled_or_taken_for_another_class_does_not_open() {
-        let vault = vault().await;
-        let sealed = vault.seal_row(Class::Library(1), 3, b"place", b"plain").unwrap();
-        let damaged = |class, version, place: &[u8], body: &[u8]| {
-            matches!(vault.open_row(class, version, place, body), Err(VaultError::RowDamaged(_)))
-        };
-        assert!(!damaged(Class::Library(1), 3, b"place", &sealed));
-        assert!(damaged(Class::Library(1), 3, b"other", &sealed));
-        assert!(damaged(Class::Library(1), 4, b"place", &sealed));
-        assert!(damaged(Class::Library(2), 3, b"place", &sealed));
-        assert!(damaged(Class::Statements, 3, b"place", &sealed));
-        assert!(damaged(Class::Library(1), 3, b"place", &sealed[..15]));
-        assert!(damaged(Class::Library(1), 3, b"place", b""));
-    }
-
-    #[tokio::test]
-    async fn any_changed_byte_of_a_sealed_row_is_noticed() {
-        let vault = vault().await;
-        let sealed = vault.seal_row(Class::Statements, 1, b"place", b"plain").unwrap();
-        for at in 0..sealed.len() {
-            let mut changed = sealed.to_vec();
-            changed[at] ^= 0x40;
-            let opened = vault.open_row(Class::Statements, 1, b"place", &changed);
-            assert!(matches!(opened, Err(VaultError::RowDamaged(_) | VaultError::KeyUnknown(_))), "byte {at}");
-        }
-    }
-
-    #[tokio::test]
-    async fn the_wrong_key_and_a_damaged_key_row_are_told_apart() {
-        let store = empty();
-        assert!(matches!(Vault::open(&kek(1), &store).await, Err(VaultError::NoKeys)));
-        let vault = Vault::create(&kek(1), &store).await.unwrap();
-        assert!(matches!(Vault::create(&kek(1), &store).await, Err(VaultError::AlreadyThere)));
-        assert!(matches!(Vault::open(&kek(2), &store).await, Err(VaultError::WrongKek)));
-        assert!(matches!(vault.rotate(&kek(2), &store).await, Err(VaultError::WrongKek)));
-        let from = store.snapshot().await.unwrap().get(&key_space::wrapped_key(1)).await.unwrap().unwrap();
-        let mut swap = Batch::new(BatchId([9; 16]));
-        swap.put(key_space::wrapped_key(2), from.body); // a wrapped key moved to another id
-        store.commit(swap).await.unwrap();
-        assert!(matches!(Vault::open(&kek(1), &store).await, Err(VaultError::KeyDamaged { id: 2 })));
-    }
-
-    #[tokio::test]
-    async fn after_a_rotation_new_rows_take_the_new_key_and_old_ones_still_open() {
-        let store = empty();
-        let vault = Vault::create(&kek(1), &store).await.unwrap();
-        let old = vault.seal_row(Class::Library(1), 1, b"p", b"old").unwrap();
-        let id = vault.rotate(&kek(1), &store).await.unwrap();
-        let new = vault.seal_row(Class::Library(1), 1, b"p", b"new").unwrap();
-        assert_ne!(old[..4], new[..4]);
-        assert_eq!(new[..4], id.to_be_bytes());
-        for vault in [vault, Vault::open(&kek(1), &store).await.unwrap()] {
-            assert_eq!(vault.open_row(Class::Library(1), 1, b"p", &old).unwrap(), b"old");
-            assert_eq!(vault.open_row(Class::Library(1), 1, b"p", &new).unwrap(), b"new");
-            assert_eq!(vault.seal_row(Class::Library(1), 1, b"p", b"x").unwrap()[..4], id.to_be_bytes());
-        }
-    }
-
-    #[tokio::test]
-    async fn one_code_is_another_key_in_each_library_and_in_the_ledger() {
-        let vault = vault().await;
-        let keys = [
-            vault.index_key(1, "111", PERSON).0,
-            vault.index_key(2, "111", PERSON).0,
-            vault.index_key(1, "001", PERSON).0,
-            vault.subject_ref("111", PERSON),
-            first_16(&vault.mac("111", PERSON.as_bytes())),
-        ];
-        for (n, key) in keys.iter().enumerate() {
-            assert!(keys.iter().skip(n + 1).all(|other| other != key));
-        }
-        assert_ne!(vault.index_key(1, "11", "1x"), vault.index_key(1, "111", "x"), "type and code do not run together");
-    }
-
-    #[tokio::test]
-    async fn nothing_plain_reaches_the_store() {
-        let store = empty();
-        let vault = Vault::create(&kek(1), &store).await.unwrap();
-        let row = key_space::record_row(1, &vault.index_key(1, "111", PERSON), 1);
-        let mut batch = Batch::new(BatchId([1; 16]));
-        batch.put(row.clone(), vault.seal_row(Class::Library(1), 1, row.as_bytes(), PERSON.as_bytes()).unwrap());
-        store.commit(batch).await.unwrap();
-        let all = super::super::contract::KeyRange::prefix(Vec::new());
-        let page = store.snapshot().await.unwrap().scan(all, Direction::Forward, 100).await.unwrap();
-        let wrapped = wrapped_rows(&store).await.unwrap();
-        let secrets: Vec<Secret> = wrapped.iter().map(|(_, key, body)| kek(1).unwrap(key, body).unwrap().1).collect();
-        let secrets = secrets.iter().map(|secret| secret.as_slice()).chain([PERSON.as_bytes(), &[1; 32]]);
-        let contains = |bytes: &[u8], part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-        for (key, value) in page.rows {
-            for secret in secrets.clone() {
-                assert!(!contains(key.as_bytes(), secret) && !contains(&value.body, secret));
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn a_row_that_would_not_fit_is_refused_before_it_is_sealed() {
-        let vault = vault().await;
-        let largest = vec![7; PLAINTEXT_BYTES_MAX];
-        assert_eq!(vault.seal_row(Class::Imports, 1, b"p", &largest).unwrap().len(), STORE_VALUE_BYTES_MAX);
-        let more = vec![7; PLAINTEXT_BYTES_MAX + 1];
-        assert!(matches!(vault.seal_row(Class::Imports, 1, b"p", &more), Err(VaultError::TooLarge)));
-    }
-}
+mod tests;

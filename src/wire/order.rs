@@ -4,9 +4,9 @@ use super::proto::receipt::v1::{Kind, Operator, Purpose};
 use super::question::{Faults, check_operator, check_purpose};
 use crate::failure::{Failure, Reason};
 use crate::library::transition::Ordered;
+use crate::log::SuiteName;
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 const REQUEST_ID_CHARS_MAX: usize = 64;
 
@@ -19,11 +19,12 @@ pub enum Repeatable {
     None,
 }
 
-/// What a change's statement repeats of its request.
+/// What a change's statement repeats of its request; the parts as digests of the log's suite.
 ///
 /// # Errors
 /// REQUEST_ID_MISSING, REQUEST_MALFORMED.
 pub fn ordered(
+    suite: SuiteName,
     kind: Kind,
     request_id: &str,
     repeatable: Repeatable,
@@ -49,7 +50,7 @@ pub fn ordered(
         request_id: request_id.to_owned(),
         purpose: purpose.cloned(),
         operator: operator.cloned(),
-        digests: parts.iter().map(|part| Bytes::copy_from_slice(&Sha256::digest(part))).collect(),
+        digests: parts.iter().map(|part| Bytes::copy_from_slice(&suite.hash(&[part]))).collect(),
     };
     Ok(Ordered {
         kind,

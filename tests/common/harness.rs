@@ -13,6 +13,7 @@ use wuku::cli::client::Client;
 use wuku::cli::dev_certs::{Authority, DevCerts, DevDepartment, Pair};
 use wuku::clock::Clock;
 use wuku::config::{Config, LogFormat};
+use wuku::log::SuiteName;
 use wuku::receipt::Evidence;
 use wuku::receipt::trust::{Root, Trust};
 
@@ -47,11 +48,21 @@ struct Server {
 }
 
 impl Hub {
-    /// Makes a hub and starts it; `tune` changes its configuration before.
+    /// Makes a hub of the suite `ed25519` and starts it; `tune` changes its configuration before.
     pub fn make(systems: &[(&str, &str)], issuers: &[DevDepartment], tune: impl FnOnce(&mut Config)) -> Self {
+        Self::make_in(SuiteName::Ed25519, systems, issuers, tune)
+    }
+
+    /// The same in a suite of the test's choice.
+    pub fn make_in(
+        suite: SuiteName,
+        systems: &[(&str, &str)],
+        issuers: &[DevDepartment],
+        tune: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (certs, config) = Self::configure(&folder, systems, issuers, tune);
-        Self::init(&folder);
+        Self::init(&folder, suite);
         Self::started(folder, certs, config)
     }
 
@@ -113,7 +124,7 @@ impl Hub {
         (certs, config)
     }
 
-    fn init(folder: &TempDir) {
+    fn init(folder: &TempDir, suite: SuiteName) {
         let at = |name: &str| folder.path().join(name);
         let first = crate::world::AUTHORITY;
         let uscc = first.uscc();
@@ -127,7 +138,7 @@ impl Hub {
         ];
         let words = words.iter().flat_map(|(name, value)| [*name, *value]);
         let made = Command::new(env!("CARGO_BIN_EXE_wuku"))
-            .args(["init", "--config", at("wuku.toml").to_str().unwrap()])
+            .args(["init", "--suite", suite.as_str(), "--config", at("wuku.toml").to_str().unwrap()])
             .args(words)
             .output()
             .unwrap();

@@ -278,7 +278,7 @@ impl Kept {
             let fence = at.join("fence");
             let subject =
                 Subject { store: opened.store.as_ref(), vault: &opened.vault, hub: &self.hub, fence: Some(&fence) };
-            came.found = match check::<Ed25519>(subject, &mut |_| {}).await {
+            came.found = match check(subject, &mut |_| {}).await {
                 Err(why) => Some(why.to_string()),
                 Ok(report) if report.is_clean() => None,
                 Ok(report) => {

@@ -12,6 +12,7 @@ use wuku::library::codes::{LicenceId, LicenceTypeCode, Uscc};
 use wuku::library::question::Asked;
 use wuku::library::record::{LinkKind, Row, Stamp, View};
 use wuku::library::schema::Library;
+use wuku::log::SuiteName;
 use wuku::policy::{Caller, Decision, EVERY_SCOPE, Operation, Policy, allowed_roles, scope_index};
 use wuku::receipt::Kind;
 use wuku::store::memory::Memory;
@@ -95,7 +96,7 @@ async fn questions_table() -> String {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(Memory::store(Clock::system()));
     let kek = Kek::create(&folder.path().join("kek"), &folder.path().join("data")).unwrap();
-    let vault = Arc::new(Vault::create(&kek, store.as_ref()).await.unwrap());
+    let vault = Arc::new(Vault::create(&kek, store.as_ref(), SuiteName::Ed25519).await.unwrap());
     for resource in [food_resource(), people_resource(), features_resource()] {
         put(&store, &vault, Library::Resource, "resource", &resource.code.clone(), &resource, &[]).await;
     }

@@ -1,6 +1,7 @@
 //! A hub with a city in it, made to be measured: where it lies, what it was made from, whose certificates it has.
 use super::super::demo::Founded;
 use super::super::dev_certs::DevCerts;
+use super::super::init::parse_suite;
 use super::super::{CliError, CliResult};
 use super::import::{Imported, files, import};
 use super::link::Target;
@@ -11,6 +12,7 @@ use crate::demo::organisation::system_of;
 use crate::library::codes::CalendarDate;
 use crate::library::day;
 use crate::library::schema::Library;
+use crate::log::SuiteName;
 use crate::wire::proto::intake::v1::ImportScope;
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -34,6 +36,9 @@ pub(super) struct PrepareArgs {
     /// Licences in it, brought as files by the authority that signed them (证照数)
     #[arg(long, default_value_t = 0)]
     licences: u64,
+    /// The hub's suite; the targets of speed are for ed25519 (密码套件)
+    #[arg(long, default_value = "ed25519", value_parser = parse_suite)]
+    suite: SuiteName,
     /// Only residents and licences: no legal entities, credit records, places (只装人口与证照)
     #[arg(long)]
     people_only: bool,
@@ -64,9 +69,8 @@ pub(super) async fn prepare(args: &PrepareArgs, clock: &Clock) -> CliResult {
     let today = day::of_ms(clock.now_ms());
     let city = City::new(args.seed, args.people, today).map_err(CliError)?;
     let begun = Instant::now();
-    let mut hub = Founded::make(&args.folder, clock, &settings()).await?;
-    let about =
-        json!({ "seed": args.seed, "people": args.people, "licences": args.licences, "day": today.to_string() });
+    let mut hub = Founded::make(&args.folder, args.suite, clock, &settings()).await?;
+    let about = json!({ "seed": args.seed, "people": args.people, "licences": args.licences, "day": today.to_string(), "suite": args.suite.as_str() });
     std::fs::write(args.folder.join(ABOUT), about.to_string())?;
     if !args.people_only {
         for library in [Library::LegalEntity, Library::Credit, Library::Geospatial] {

@@ -6,7 +6,7 @@ mod say;
 mod scenario;
 
 use super::dev_certs::{DevCerts, DevDepartment};
-use super::init::{First, init};
+use super::init::{DEFAULT_SUITE, First, init, parse_suite};
 use super::{CliError, CliResult, block_on};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -14,6 +14,7 @@ use crate::demo::city::City;
 use crate::demo::organisation::{DEPARTMENTS, SYSTEMS, department_of};
 use crate::library::day;
 use crate::library::schema::Library;
+use crate::log::SuiteName;
 use crate::wire::proto::catalogue::v1::Department;
 use clap::Args;
 use desk::Desk;
@@ -44,6 +45,9 @@ pub struct DemoArgs {
     /// Where everything is written; an earlier demo there is removed (目录)
     #[arg(long, default_value = "data/demo")]
     folder: PathBuf,
+    /// The hub's suite, sm2 or ed25519 (密码套件)
+    #[arg(long, default_value = DEFAULT_SUITE.as_str(), value_parser = parse_suite)]
+    suite: SuiteName,
     /// Exit after the scenario; non-zero if a step did not end as expected (演示后退出)
     #[arg(long)]
     once: bool,
@@ -73,7 +77,7 @@ async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
     let city = City::new(args.seed, args.people, day::of_ms(clock.now_ms())).map_err(CliError)?;
     say.title("五库 · 天台县演示", "Wuku demo: Tiantai county (real places, nobody real)");
 
-    let config = make_hub(&folder, clock, &mut say).await?;
+    let config = make_hub(&folder, args.suite, clock, &mut say).await?;
     let mut server = Server::start(&folder).await?;
     let desk = Desk::open(&folder, &server.address)?;
     city::load(&desk, &city, &folder, args.licences, &mut say).await?;
@@ -110,10 +114,10 @@ impl Founded {
     ///
     /// # Errors
     /// Whatever keeps the hub from being made or started.
-    pub(super) async fn make(folder: &Path, clock: &Clock, settings: &str) -> CliResult<Self> {
+    pub(super) async fn make(folder: &Path, suite: SuiteName, clock: &Clock, settings: &str) -> CliResult<Self> {
         let mut say = Transcript::of_environment();
         let folder = fresh_folder(folder)?;
-        make_hub(&folder, clock, &mut say).await?;
+        make_hub(&folder, suite, clock, &mut say).await?;
         std::fs::write(folder.join("wuku.toml"), format!("{CONFIG}{settings}"))?;
         let server = Server::start(&folder).await?;
         let desk = Desk::open(&folder, &server.address)?;
@@ -158,7 +162,7 @@ fn fresh_folder(folder: &Path) -> CliResult<PathBuf> {
 }
 
 /// Certificates, configuration, hub.
-async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResult<Config> {
+async fn make_hub(folder: &Path, suite: SuiteName, clock: &Clock, say: &mut Transcript) -> CliResult<Config> {
     make_certs(&folder.join("certs"), HUB, clock)?;
     std::fs::write(folder.join("wuku.toml"), CONFIG)?;
     let config = Config::load(&folder.join("wuku.toml"))?;
@@ -172,15 +176,16 @@ async fn make_hub(folder: &Path, clock: &Clock, say: &mut Transcript) -> CliResu
             version: 0,
         },
         system: "catalogue".to_owned(),
+        suite,
     };
     // On a runtime of its own: what `init` began in the background still holds the store until that runtime has ended.
     let root = folder.join("root.key");
     let made = std::thread::scope(|scope| scope.spawn(|| block_on(init(&config, &root, &first, clock))).join());
     let print = made.map_err(|_| CliError("making the hub has panicked".into()))??;
     say.note(
-        &format!("枢纽 {HUB} 已建立：37 个系统证书、24 个部门签名证书；信任文件指纹 {print}"),
+        &format!("枢纽 {HUB} 已建立（套件 {suite}）：37 个系统证书、24 个部门签名证书；信任文件指纹 {print}"),
         &format!(
-            "hub {HUB} made: certificates of 37 systems and 24 departments; fingerprint of the trust file {print}"
+            "hub {HUB} made (suite {suite}): certificates of 37 systems and 24 departments; fingerprint of the trust file {print}"
         ),
     );
     Ok(config)

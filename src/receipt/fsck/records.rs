@@ -14,7 +14,6 @@ use crate::wire::proto::exchange::v1::{Change, ChangeQuestion, ChangedRecord, Pa
 use crate::wire::proto::receipt::v1::Kind;
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 /// One version of a record as its key names it.
 type Place = (u16, IndexKey, u64);
@@ -101,7 +100,7 @@ impl<S: Suite> Walk<'_, S> {
         if said.time_s != stamp.time_s {
             self.find(What::StampWrong, name_of(place), "it has another time than its entry");
         }
-        self.brought(place, stamp.index, &said, &Sha256::digest(&plain));
+        self.brought(place, stamp.index, &said, &S::hash(&[&plain]));
         Ok(())
     }
 
@@ -221,7 +220,7 @@ async fn is_release<S: Suite>(store: &dyn Store, said: &Said) -> Result<bool, Fa
         for (id, newest) in rows.iter().filter_map(|(key, value)| Some((key_space::parse_import(key)?, value.version)))
         {
             let name = hex(&id);
-            if digest.as_ref() == Sha256::digest(name.as_bytes()).as_slice() {
+            if digest.as_ref() == S::hash(&[name.as_bytes()]) {
                 return Ok((1..=newest).any(|version| {
                     let released = ChangedRecord { library, name: name.clone(), version };
                     states::<S>(said, &Change { records: vec![released], ..Change::default() })

@@ -2,7 +2,7 @@
 use super::{Report, Subject, What, check};
 use crate::library::schema::Library;
 use crate::log::merkle::leaf_hash;
-use crate::log::{Ed25519, Frontier};
+use crate::log::{Frontier, SuiteName, in_suite};
 use crate::receipt::house::{HUB, House, PERSON, caller, change, department};
 use crate::receipt::sequencer::{Draft, Unit};
 use crate::store::key_space::{self, IndexKey, Prefix};
@@ -11,7 +11,6 @@ use crate::wire::proto::exchange::v1::{Change, ChangeQuestion, ChangedRecord, pa
 use crate::wire::proto::receipt::v1::{Kind, PublicEvent, Tick, public_event::Event};
 use bytes::Bytes;
 use prost::Message;
-use sha2::{Digest, Sha256};
 
 /// What the small store holds before its questions: two departments (one in two versions), an import chunk, a release, a tick.
 const CHANGES: u64 = 6;
@@ -27,10 +26,10 @@ async fn import(house: &House, codes: &[&str]) {
             let record = &write.record;
             let library = (record.library as u16).to_be_bytes();
             let leaf = [&library, record.index_key.as_ref(), &record.version.to_be_bytes(), record.digest.as_ref()];
-            leaf_hash::<Ed25519>(&leaf.concat())
+            in_suite!(house.vault.suite(), S => leaf_hash::<S>(&leaf.concat()))
         })
         .collect();
-    let root = Frontier::<Ed25519>::new().append(&leaves).into_frontier().root();
+    let root = in_suite!(house.vault.suite(), S => Frontier::<S>::new().append(&leaves).into_frontier().root());
     let (mut finding, mutations) = change(Kind::Import, writes);
     finding.records.clear(); // a chunk names its rows by their root
     let rows_root = Bytes::copy_from_slice(&root);
@@ -44,7 +43,7 @@ async fn release(house: &House) {
     let (mut finding, mutations) = change(Kind::Import, Vec::new());
     let mut question = ChangeQuestion::decode(finding.question.clone()).unwrap();
     let (id, name) = ([0xab; 16], "ab".repeat(16));
-    question.digests = vec![Bytes::copy_from_slice(&Sha256::digest(name.as_bytes()))];
+    question.digests = vec![Bytes::copy_from_slice(&house.vault.suite().hash(&[name.as_bytes()]))];
     for _ in 0..4 {
         house.commit(|batch| _ = batch.put(key_space::import(&id), Bytes::new())).await; // its state was moved
     }
@@ -56,7 +55,11 @@ async fn release(house: &House) {
 }
 
 async fn house(questions: usize) -> House {
-    let mut house = House::new().await;
+    house_of(SuiteName::Ed25519, questions).await
+}
+
+async fn house_of(suite: SuiteName, questions: usize) -> House {
+    let mut house = House::of(suite).await;
     let _ = house.put("alpha", 0, Some("request")).await;
     let _ = house.put("alpha", 1, None).await;
     let _ = house.put("beta", 0, None).await;
@@ -72,7 +75,7 @@ async fn house(questions: usize) -> House {
 
 async fn walk(house: &House) -> Report {
     let subject = Subject { store: house.store.as_ref(), vault: &house.vault, hub: HUB, fence: Some(&house.fence) };
-    check::<Ed25519>(subject, &mut |_| ()).await.unwrap()
+    check(subject, &mut |_| ()).await.unwrap()
 }
 
 async fn found(house: &House) -> Vec<What> {
@@ -98,13 +101,15 @@ async fn first(house: &House, prefix: Prefix) -> Key {
 
 #[tokio::test]
 async fn a_store_at_rest_is_clean_and_counted() {
-    let house = house(300).await;
-    let report = walk(&house).await;
-    assert!(report.is_clean(), "{:?}", report.findings);
-    assert_eq!((report.size, report.statements, report.tiles), (CHANGES + 300, CHANGES + 299, 1));
-    assert_eq!((report.versions, report.import_rows, report.links, report.requests), (8, 5, 2, 1));
-    let empty = House::new().await;
-    assert!(walk(&empty).await.is_clean());
+    for suite in SuiteName::ALL {
+        let house = house_of(suite, 300).await;
+        let report = walk(&house).await;
+        assert!(report.is_clean(), "{suite}: {:?}", report.findings);
+        assert_eq!((report.size, report.statements, report.tiles), (CHANGES + 300, CHANGES + 299, 1));
+        assert_eq!((report.versions, report.import_rows, report.links, report.requests), (8, 5, 2, 1));
+        let empty = House::of(suite).await;
+        assert!(walk(&empty).await.is_clean());
+    }
 }
 
 #[tokio::test]

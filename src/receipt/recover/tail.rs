@@ -5,9 +5,10 @@
 //! seen every durable head within moments, so the head that is left must not be behind it. The cut is judged on the folder opened to
 //! read, and undone where it would lose something.
 use super::super::start::{StartFault, compare};
-use crate::log::{Origin, Suite};
+use crate::log::{Origin, in_suite};
 use crate::store::Store;
-use crate::store::fence::Fence;
+use crate::store::fence::{Fence, Head};
+use crate::store::vault::suite_of;
 use crate::store::wal::{Cut, Tail};
 use std::io;
 use std::path::Path;
@@ -44,7 +45,7 @@ pub enum TailFault {
 ///
 /// # Errors
 /// A [`TailFault`]; the files are as they were then, but for [`TailFault::Io`].
-pub async fn cut_tails<S: Suite>(
+pub async fn cut_tails(
     tails: Vec<Tail>,
     fence: &Path,
     origin: &Origin,
@@ -58,7 +59,7 @@ pub async fn cut_tails<S: Suite>(
     // A crash here leaves files cut and not judged: the next start judges them in the same way, and the bytes are kept.
     let left = match open_to_read() {
         Err(why) => Err(TailFault::StillDamaged(why)),
-        Ok(store) => compare::<S>(store.as_ref(), fence.as_ref(), origin).await.map_err(TailFault::WouldLose),
+        Ok(store) => judge(store.as_ref(), fence.as_ref(), origin).await,
     };
     match left {
         Ok(head) => Ok(Shortened { cuts, size: head.map_or(0, |head| head.size) }),
@@ -69,17 +70,22 @@ pub async fn cut_tails<S: Suite>(
     }
 }
 
+/// The head of what opens without the tails, unless the fence has seen more.
+async fn judge(store: &dyn Store, fence: Option<&Head>, origin: &Origin) -> Result<Option<Head>, TailFault> {
+    let suite = suite_of(store).await.map_err(|error| TailFault::StillDamaged(error.to_string()))?;
+    in_suite!(suite, S => compare::<S>(store, fence, origin).await.map_err(TailFault::WouldLose))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::Ed25519;
     use crate::receipt::house::House;
 
     async fn cut(house: &House, store: Arc<dyn Store>) -> (Result<Shortened, TailFault>, Vec<u8>) {
         let file = house.fence.with_file_name("000001.log");
         std::fs::write(&file, b"whole and torn").unwrap();
         let tail = Tail { file: file.clone(), at: 6 };
-        let done = cut_tails::<Ed25519>(vec![tail], &house.fence, &house.origin, || Ok(store)).await;
+        let done = cut_tails(vec![tail], &house.fence, &house.origin, || Ok(store)).await;
         (done, std::fs::read(&file).unwrap())
     }
 
