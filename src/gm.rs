@@ -4,7 +4,7 @@
 //! Deliberately absent: certificates, ASN.1 beyond a signature's own, encryption with SM2.
 use sm2::dsa::signature::{MultipartSigner as _, MultipartVerifier as _};
 use sm2::dsa::{SigningKey, VerifyingKey};
-use sm2::pkcs8::DecodePrivateKey as _;
+use sm2::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _};
 use sm3::Digest as _;
 
 /// The signer's identity that every certificate and seal met in the field is made with (GB/T 35276).
@@ -180,6 +180,14 @@ impl PrivateKey {
     /// [`GmError::PrivateKey`].
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, GmError> {
         sm2::SecretKey::from_pkcs8_der(der).map(Self).map_err(|_| GmError::PrivateKey)
+    }
+
+    /// PKCS#8 PEM, as `openssl genpkey -algorithm SM2` writes it.
+    ///
+    /// # Errors
+    /// [`GmError::PrivateKey`], which a key made here never brings.
+    pub fn to_pkcs8_pem(&self) -> Result<zeroize::Zeroizing<String>, GmError> {
+        self.0.to_pkcs8_pem(sm2::pkcs8::LineEnding::LF).map_err(|_| GmError::PrivateKey)
     }
 
     /// The private number, big endian.

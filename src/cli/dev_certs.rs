@@ -1,7 +1,7 @@
-//! Certificates to try the hub with: ECDSA P-256, valid for days, every name saying DEV.
+//! Certificates to try the hub with: ECDSA P-256 (SM2 on request), valid for days, every name saying DEV.
 //!
 //! Two authorities, because signing in is not signing: one for clients of the TLS port, one for the departments' licence
-//! signatures. In production both are lawful certification authorities outside the hub; nothing here is used then. Private
+//! signatures (and one more for those with SM2 keys). In production both are lawful certification authorities outside the hub; nothing here is used then. Private
 //! keys are written with mode 0600, into the output folder and nowhere else.
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -23,6 +23,8 @@ use x509_cert::der::Decode;
 
 use crate::clock::Clock;
 use crate::edge::identity::hex;
+
+mod sm2; // what rcgen cannot make
 
 const DAY_S: u64 = 86_400;
 const AUTHORITY_DAYS: u64 = 30;
@@ -69,6 +71,9 @@ pub struct DevCertsArgs {
     /// A department that signs, as USCC=name; may be given several times (签发部门)
     #[arg(long = "issuer", value_name = "USCC=NAME")]
     issuers: Vec<String>,
+    /// An SM2 authority too, and an SM2 certificate for each department that signs (另生成国密 SM2 证书)
+    #[arg(long)]
+    sm2: bool,
 }
 
 /// Runs `wuku dev-certs`.
@@ -86,7 +91,13 @@ pub fn run(args: &DevCertsArgs, clock: &Clock) -> super::CliResult {
         let (uscc, name) = text.split_once('=').ok_or_else(|| form(text, "USCC=NAME"))?;
         departments.push(DevDepartment { uscc: uscc.to_owned(), name: name.to_owned() });
     }
-    DevCerts::make(&args.folder, &args.hub, &systems, &departments, clock)?;
+    let certs = DevCerts::make(&args.folder, &args.hub, &systems, &departments, clock)?;
+    if args.sm2 {
+        certs.make_sm2_authority(&args.hub)?;
+        for department in &departments {
+            certs.make_issuer_sm2(department, Validity::days(clock, CERTIFICATE_DAYS))?;
+        }
+    }
     eprintln!("wuku: development certificates in {}; never for production (仅供开发)", args.folder.display());
     Ok(())
 }
@@ -111,13 +122,15 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
-/// Which of the two authorities.
+/// Which of the authorities.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Authority {
     /// Vouches for systems that connect.
     Client,
     /// Vouches for departments that sign licences.
     Issuer,
+    /// The same for SM2 keys; there once it was made.
+    IssuerSm2,
 }
 
 /// From when to when, Unix seconds, both inclusive.
@@ -285,7 +298,10 @@ impl DevCerts {
         if !revoked.iter().any(|(known, _)| *known == serial) {
             revoked.push((serial, self.clock.now_ms() / 1_000));
         }
-        self.write_crl(authority, revoked)
+        match authority {
+            Authority::Client | Authority::Issuer => self.write_crl(authority, revoked),
+            Authority::IssuerSm2 => self.write_sm2_crl(revoked),
+        }
     }
 
     /// The serial number of a certificate file, hex, as [`DevCerts::revoke`] takes it.
@@ -302,7 +318,9 @@ impl DevCerts {
         let pair = self.authority(authority);
         let name = match authority {
             Authority::Client => format!("DEV client authority of {hub} - not for production"),
-            Authority::Issuer => format!("DEV licence issuer authority of {hub} - not for production"),
+            Authority::Issuer | Authority::IssuerSm2 => {
+                format!("DEV licence issuer authority of {hub} - not for production")
+            }
         };
         let mut params = params(&[(DnType::CommonName, name)], Validity::days(&self.clock, AUTHORITY_DAYS));
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -382,6 +400,7 @@ fn stem(authority: Authority) -> &'static str {
     match authority {
         Authority::Client => "client-ca",
         Authority::Issuer => "issuer-ca",
+        Authority::IssuerSm2 => "issuer-ca-sm2",
     }
 }
 

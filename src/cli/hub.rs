@@ -140,5 +140,5 @@ pub fn issuer_trust(config: &Config, log_keys: &[TrustedKey]) -> CliResult<Issue
         let parsed = x509_cert::Certificate::from_der(certificate.der.as_ref())?;
         hub_keys.insert(Sha256::digest(parsed.tbs_certificate().subject_public_key_info().to_der()?).into());
     }
-    Ok(IssuerTrust { anchors, crls, hub_keys })
+    IssuerTrust::new(anchors, crls, hub_keys).map_err(|why| CliError(format!("{}: {why}", ca.display())))
 }

@@ -46,7 +46,7 @@ const FILE_HELP: &str = "\
 证照文件 Files of licences (a resource of the licence library): licences you have issued, as you signed them, one a row:
   content       证照内容  the signed bytes (wuku.licence.v1.LicenceContent), base64
   signature     签名值    over \"wuku/licence/v1\", a zero byte, content; base64
-  algorithm     签名算法  ed25519 | ecdsa-p256-sha256
+  algorithm     签名算法  sm2-sm3 | ed25519 | ecdsa-p256-sha256
   certificates  签名证书  DER, base64, signer's first, a space between; empty: as in the row before
   Always as an increment (仅限增量). Each row is judged as IssueLicence judges a licence; bad rows are set aside with the same reasons.
   `wuku demo files` writes an example.";

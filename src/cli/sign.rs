@@ -1,8 +1,9 @@
 //! What a department does on its own side: look at what the hub prepared, sign it with its own key, put the request together.
 //!
 //! Nothing here talks to a hub, and the hub never runs any of it. A key is read, used and dropped; it is never written.
+use crate::gm;
 use crate::library::codes::{CalendarDate, Division, HolderCode};
-use crate::library::licence::SignedThing;
+use crate::library::licence::{SM2_SM3, SignedThing};
 use crate::receipt::canonical;
 use crate::wire::proto::exchange::v1::{Payload, PreparedLicence, payload::Answer};
 use crate::wire::proto::library::v1::DepartmentSignature;
@@ -18,6 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
+use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
@@ -37,8 +39,8 @@ pub enum SignError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The key is no unencrypted PKCS#8 key in PEM, ECDSA P-256 or Ed25519.
-    #[error("the key is no PKCS#8 PEM of an ECDSA P-256 or Ed25519 key: {0}")]
+    /// The key is no unencrypted PKCS#8 key in PEM, ECDSA P-256, Ed25519 or SM2.
+    #[error("the key is no PKCS#8 PEM of an ECDSA P-256, Ed25519 or SM2 key: {0}")]
     Key(String),
     /// The file holds no certificate.
     #[error("no certificate in the chain file: {0}")]
@@ -64,8 +66,9 @@ pub struct DepartmentKey {
     chain: Vec<Bytes>,
 }
 
-/// The two kinds of keys a department may have.
+/// The kinds of keys a department may have.
 enum Pair {
+    Sm2(gm::PrivateKey, Vec<u8>),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
@@ -75,6 +78,10 @@ impl Pair {
         if let Ok(pair) = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8) {
             return Ok(Self::Ed25519(pair));
         }
+        if let Ok(key) = gm::PrivateKey::from_pkcs8_der(pkcs8) {
+            let point = key.public_key().map_err(|e| SignError::Key(e.to_string()))?.point();
+            return Ok(Self::Sm2(key, point));
+        }
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8, random);
         pair.map(Self::P256).map_err(|e| SignError::Key(e.to_string()))
     }
@@ -83,12 +90,13 @@ impl Pair {
         match self {
             Self::P256(pair) => pair.public_key().as_ref(),
             Self::Ed25519(pair) => pair.public_key().as_ref(),
+            Self::Sm2(_, point) => point,
         }
     }
 }
 
 impl DepartmentKey {
-    /// Reads a PKCS#8 PEM key (ECDSA P-256 or Ed25519) and a PEM chain, the signer's certificate first.
+    /// Reads a PKCS#8 PEM key (ECDSA P-256, Ed25519 or SM2) and a PEM chain, the signer's certificate first.
     ///
     /// # Errors
     /// A [`SignError`]: unreadable files, another kind of key, a certificate that is not for the key.
@@ -110,7 +118,7 @@ impl DepartmentKey {
         for certificate in CertificateDer::pem_slice_iter(chain_pem) {
             let der = certificate.map_err(|e| SignError::Certificate(e.to_string()))?;
             let parsed =
-                x509_cert::Certificate::from_der(der.as_ref()).map_err(|e| SignError::Certificate(e.to_string()))?;
+                CertificateInner::<Raw>::from_der(der.as_ref()).map_err(|e| SignError::Certificate(e.to_string()))?;
             let tbs = parsed.tbs_certificate();
             if chain.is_empty() {
                 let public = tbs.subject_public_key_info().subject_public_key.raw_bytes();
@@ -141,14 +149,14 @@ impl DepartmentKey {
     pub fn sign(&self, thing: SignedThing, bytes: &[u8]) -> Result<DepartmentSignature, SignError> {
         let message = thing.message(bytes);
         let (algorithm, value) = match &self.pair {
-            Pair::P256(pair) => (ALGORITHM, pair.sign(&self.random, &message).map_err(|_| SignError::Signing)?),
-            Pair::Ed25519(pair) => (ALGORITHM_ED25519, pair.sign(&message)),
+            Pair::P256(pair) => {
+                let signature = pair.sign(&self.random, &message).map_err(|_| SignError::Signing)?;
+                (ALGORITHM, Bytes::copy_from_slice(signature.as_ref()))
+            }
+            Pair::Ed25519(pair) => (ALGORITHM_ED25519, Bytes::copy_from_slice(pair.sign(&message).as_ref())),
+            Pair::Sm2(key, _) => (SM2_SM3, key.sign(&[&message]).map_err(|_| SignError::Signing)?.to_der().into()),
         };
-        Ok(DepartmentSignature {
-            algorithm: algorithm.to_owned(),
-            chain: self.chain.clone(),
-            value: Bytes::copy_from_slice(value.as_ref()),
-        })
+        Ok(DepartmentSignature { algorithm: algorithm.to_owned(), chain: self.chain.clone(), value })
     }
 
     /// Signs a prepared licence, after a look whether it says what was asked for, and puts the request together.
@@ -286,6 +294,7 @@ mod tests {
     use crate::library::licence::IssuerTrust;
     use crate::wire::proto::library::v1::{Field, HolderCode as Code};
     use crate::wire::proto::licence::v1::OrderAction;
+    use std::collections::HashSet;
 
     const USCC: &str = "11100000000013338W";
     const OTHER: &str = "11331023MB0T74698J";
@@ -304,7 +313,7 @@ mod tests {
         let certs = DevCerts::make(folder.path(), "hub.test", &[], &departments, &Clock::system()).unwrap();
         let anchor = certs.authority(crate::cli::dev_certs::Authority::Issuer).certificate;
         let anchors = vec![CertificateDer::from_pem_slice(&std::fs::read(anchor).unwrap()).unwrap()];
-        House { _folder: folder, certs, trust: IssuerTrust { anchors, ..IssuerTrust::default() } }
+        House { _folder: folder, certs, trust: IssuerTrust::new(anchors, vec![], HashSet::new()).unwrap() }
     }
 
     fn key(house: &House) -> DepartmentKey {

@@ -20,7 +20,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 use sha2::{Digest, Sha256};
-use x509_cert::Certificate;
+use x509_cert::certificate::{CertificateInner, Raw};
 use x509_cert::crl::CertificateList;
 use x509_cert::der::{Decode, Encode};
 
@@ -321,7 +321,8 @@ pub(crate) fn parse_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<ReadCe
     let mut found = vec![];
     for der in CertificateDer::pem_slice_iter(bytes) {
         let der = der.map_err(|e| malformed(path, e))?;
-        let parsed = Certificate::from_der(&der).map_err(|e| malformed(path, e))?;
+        // Serial numbers as CAs write them, not as RFC 5280 wants them.
+        let parsed = CertificateInner::<Raw>::from_der(&der).map_err(|e| malformed(path, e))?;
         let tbs = parsed.tbs_certificate();
         let not_after_s = tbs.validity().not_after.to_unix_duration().as_secs();
         let key = tbs.subject_public_key_info().to_der().map_err(|e| malformed(path, e))?;
@@ -343,9 +344,7 @@ pub(crate) fn parse_crls(path: &Path, bytes: &[u8]) -> Result<Vec<ReadCrl>, Trus
 }
 
 fn parse_crl(path: &Path, der: CertificateRevocationListDer<'static>) -> Result<ReadCrl, TrustError> {
-    let tbs = CertificateList::<x509_cert::certificate::Rfc5280>::from_der(&der)
-        .map_err(|e| malformed(path, e))?
-        .tbs_cert_list;
+    let tbs = CertificateList::<Raw>::from_der(&der).map_err(|e| malformed(path, e))?.tbs_cert_list;
     // RFC 5280, 5.1.2.5: conforming lists always say when the next one comes.
     let next_update = tbs.next_update.ok_or_else(|| malformed(path, "the revocation list has no nextUpdate"))?;
     Ok(ReadCrl {

@@ -1,18 +1,20 @@
 //! Checkpoints that callers have seen, and questions about the past.
 use super::Exchange;
 use crate::failure::{Failure, Reason};
-use crate::library::licence::verify_question;
+use crate::library::licence::{SignedThing, trusted, verify_question};
 use crate::library::look_up::{self, Answered};
 use crate::library::question::{Asked, Question, Recorded};
 use crate::library::record::{Moment, View};
+use crate::library::schema::Library;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::in_suite;
 use crate::policy::Caller;
 use crate::receipt::head;
 use crate::receipt::sequencer::{Draft, Unit};
 use crate::store::space::For;
+use crate::wire::proto::catalogue::v1::Department;
 use crate::wire::proto::exchange::v1::{Truth, payload::Answer};
-use crate::wire::proto::receipt::v1::{PublicEvent, Tick, public_event::Event};
+use crate::wire::proto::receipt::v1::{CallerSignature, PublicEvent, Tick, public_event::Event};
 use prost::Message;
 
 impl Exchange {
@@ -37,13 +39,35 @@ impl Exchange {
         }
         for asked in questions {
             if let Some(signature) = &asked.caller_signature {
-                verify_question(&asked.bytes, signature, &caller.fingerprint)?;
+                self.signed_by(&view, caller, &asked.bytes, signature).await?;
             }
         }
         for asked in questions.iter().filter(|asked| !asked.seen.is_empty()) {
             self.hold_against(&view, &asked.seen).await?;
         }
         Ok(view)
+    }
+
+    /// Whether a question is signed by who asks: with the certificate of its connection, or with a certificate of its department that a
+    /// CA listed for issuers vouches for. TLS here knows no SM2; so a system signs with SM2.
+    async fn signed_by(
+        &self,
+        view: &View,
+        caller: &Caller,
+        question: &[u8],
+        signature: &CallerSignature,
+    ) -> Result<(), Failure> {
+        if verify_question(question, signature, &caller.fingerprint)?.is_some() {
+            return Ok(());
+        }
+        let certified = self.issuers.load().certify(&signature.chain, view.now_ms)?;
+        let signer = certified.verify(SignedThing::Question, question, &signature.algorithm, &signature.value)?;
+        let department = view.newest_of(Library::Department, "department", &caller.department).await?;
+        let department: Department = department.ok_or(Failure::new(Reason::DepartmentUnknown))?.body()?;
+        if signer.uscc != department.uscc {
+            return Err(Failure::new(Reason::IssuerMismatch).because("the question is signed by another department"));
+        }
+        trusted(view, &signer.fingerprint).await
     }
 
     pub(super) async fn tick(&self) -> Result<u64, Failure> {

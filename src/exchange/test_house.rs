@@ -170,7 +170,7 @@ impl Ground {
     fn issuer_trust(&self) -> IssuerTrust {
         let ca = CertificateDer::from_pem_file(self.certs.authority(Authority::Issuer).certificate).unwrap();
         let crl = CertificateRevocationListDer::from_pem_file(self.certs.crl(Authority::Issuer)).unwrap();
-        IssuerTrust { anchors: vec![ca], crls: vec![crl], ..IssuerTrust::default() }
+        IssuerTrust::new(vec![ca], vec![crl], std::collections::HashSet::new()).unwrap()
     }
 
     /// A department's signature.

@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | `content` | 证照内容 | the signed bytes, a serialised `wuku.licence.v1.LicenceContent`, base64 |
 //! | `signature` | 签名值 | the authority's signature over `"wuku/licence/v1" ‖ 0x00 ‖ content`, base64 |
-//! | `algorithm` | 签名算法 | `ed25519` or `ecdsa-p256-sha256` |
+//! | `algorithm` | 签名算法 | `sm2-sm3`, `ed25519` or `ecdsa-p256-sha256` |
 //! | `certificates` | 签名证书 | the signer's certificate and those above it but the root, DER, each base64, a space between; empty: as in the row before |
 //!
 //! Any department that may issue the type may bring what it has issued, as an increment: a licence ends by a signed order, never by

@@ -12,8 +12,11 @@ use crate::gm::{PublicKey, Signature};
 
 /// SM2 with SM3 (signature), 1.2.156.10197.1.501.
 pub const SM2_WITH_SM3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.501");
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-const SM2_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.301");
+/// Keys on elliptic curves, 1.2.840.10045.2.1.
+pub const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+/// The SM2 curve, 1.2.156.10197.1.301.
+pub const SM2_CURVE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.10197.1.301");
+const ANY_EXTENDED_USAGE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 const TIME_STAMPING: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.8");
 /// Extensions whose meaning for a path is either enforced here or is about finding things, which we never do.
 const KNOWN: [ObjectIdentifier; 9] = [
@@ -184,6 +187,13 @@ impl Certificate {
     #[must_use]
     pub fn may_time_stamp(&self) -> bool {
         self.extension::<ExtendedKeyUsage>().is_some_and(|usage| usage.0.contains(&TIME_STAMPING))
+    }
+
+    /// Whether an extended key usage keeps its key to other uses, such as signing in: there is one, and any use is not on it.
+    #[must_use]
+    pub fn kept_to_other_uses(&self) -> bool {
+        let stands = self.raw_extension(ExtendedKeyUsage::OID).is_some();
+        stands && !self.extension::<ExtendedKeyUsage>().is_some_and(|usage| usage.0.contains(&ANY_EXTENDED_USAGE))
     }
 
     /// A critical extension nobody here understands, or one that stands twice: such a certificate vouches for nothing

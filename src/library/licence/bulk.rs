@@ -20,7 +20,7 @@ use prost::Message;
 /// The columns of a file of signed licences, with their Chinese names.
 ///
 /// `content`: the signed bytes, a serialised `wuku.licence.v1.LicenceContent`, base64. `signature`: the authority's signature over
-/// `"wuku/licence/v1" ‖ 0x00 ‖ content`, base64. `algorithm`: `ed25519` or `ecdsa-p256-sha256`. `certificates`: the signer's
+/// `"wuku/licence/v1" ‖ 0x00 ‖ content`, base64. `algorithm`: `sm2-sm3`, `ed25519` or `ecdsa-p256-sha256`. `certificates`: the signer's
 /// certificate and those above it but the root, DER, each base64, a space between; empty: those of the row before.
 pub const FILE_COLUMNS: [(&str, &str); 4] =
     [("content", "证照内容"), ("signature", "签名值"), ("algorithm", "签名算法"), ("certificates", "签名证书")];

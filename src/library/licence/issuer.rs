@@ -1,8 +1,12 @@
 //! Who signed: a department's certificate, its chain to a CA listed for issuers, and the signature itself.
 //!
-//! Chains are judged by webpki (basic constraints, path, validity, revocation); this file adds what is the hub's own rule: the
-//! certificate's O begins with the authority's USCC (as government signer certificates have it), and it is no key of the hub.
+//! Chains are judged by webpki (basic constraints, path, validity, revocation), those of SM2 by [`crate::seal::chain`] under the same
+//! rules; this file adds what is the hub's own rule: the certificate's O begins with the authority's USCC (as government signer
+//! certificates have it), and it is no key of the hub.
 use crate::failure::{Failure, Reason};
+use crate::gm;
+use crate::seal::certificate::{Certificate as Sm2Certificate, SM2_WITH_SM3};
+use crate::seal::chain::{Anchors, Fault, Path, RevocationList, Use};
 use crate::wire::proto::library::v1::DepartmentSignature;
 use crate::wire::proto::receipt::v1::CallerSignature;
 use arc_swap::ArcSwap;
@@ -13,6 +17,8 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::time::Duration;
 use webpki::{BorrowedCertRevocationList, CertRevocationList, EndEntityCert, RevocationOptionsBuilder};
+use x509_cert::certificate::{CertificateInner, Raw};
+use x509_cert::crl::CertificateList;
 use x509_cert::der::{Decode, Encode};
 
 /// What a department signs: the label in front of the bytes.
@@ -42,15 +48,20 @@ impl SignedThing {
     }
 }
 
+/// The name of SM2 with SM3 in a signature: DER of r and s (GM/T 0009), default user id (GM/T 0009, 10).
+pub const SM2_SM3: &str = "sm2-sm3";
+
 /// The CAs listed for issuers, their revocation lists, and the hub's own keys, read from files.
 #[derive(Default)]
 pub struct IssuerTrust {
-    /// DER certificates of the listed CAs.
-    pub anchors: Vec<CertificateDer<'static>>,
-    /// DER revocation lists.
-    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// DER certificates of the listed CAs that webpki judges by.
+    anchors: Vec<CertificateDer<'static>>,
+    /// DER revocation lists of these.
+    crls: Vec<CertificateRevocationListDer<'static>>,
+    /// The listed SM2 CAs and their revocation lists.
+    sm2: Anchors,
     /// SHA-256 of the public key (SPKI DER, or the raw key) of everything the hub itself holds a key for.
-    pub hub_keys: HashSet<[u8; 32]>,
+    hub_keys: HashSet<[u8; 32]>,
 }
 
 /// The same, replaceable while the hub runs.
@@ -70,10 +81,20 @@ pub struct Signer {
 pub struct Certified {
     uscc: Option<String>,
     fingerprint: [u8; 32],
-    /// Its key, where it is an Ed25519 key: what webpki's own verifier needs three times as long for.
-    ed25519: Option<VerifyingKey>,
+    key: SignerKey,
     leaf: CertificateDer<'static>,
     chain: Vec<Bytes>,
+}
+
+/// How a signer's signatures are verified.
+#[derive(Clone, Debug)]
+enum SignerKey {
+    /// What webpki's own verifier needs three times as long for.
+    Ed25519(VerifyingKey),
+    /// SM2, of the default user id.
+    Sm2(gm::PublicKey),
+    /// By webpki, over the certificate.
+    Webpki,
 }
 
 impl Certified {
@@ -89,15 +110,26 @@ impl Certified {
         value: &[u8],
     ) -> Result<Signer, Failure> {
         let invalid = |why: String| Failure::new(Reason::SignatureInvalid).because(why);
-        let (algorithm, message) = (algorithm(algorithm_name)?, thing.message(bytes));
-        if let ("ed25519", Some(key)) = (algorithm_name, &self.ed25519) {
-            // Strict: no key and no R of small order, S reduced (RFC 8032 5.1.7, and what most libraries leave out).
-            let signature = Signature::from_slice(value).map_err(|e| invalid(e.to_string()))?;
-            key.verify_strict(&message, &signature).map_err(|e| invalid(e.to_string()))?;
-            return self.signer();
+        let message = thing.message(bytes);
+        match (&self.key, algorithm_name) {
+            (SignerKey::Sm2(key), SM2_SM3) => {
+                // One signature, one encoding: raw r and s, or DER with anything about it, is another thing.
+                let signature = gm::Signature::from_der(value).map_err(|e| invalid(e.to_string()))?;
+                key.verify(&[&message], &signature).map_err(|e| invalid(e.to_string()))?;
+            }
+            (SignerKey::Sm2(_), other) | (_, other @ SM2_SM3) => {
+                return Err(invalid(format!("{other:?} is not an algorithm of the certificate's key")));
+            }
+            (SignerKey::Ed25519(key), "ed25519") => {
+                // Strict: no key and no R of small order, S reduced (RFC 8032 5.1.7, and what most libraries leave out).
+                let signature = Signature::from_slice(value).map_err(|e| invalid(e.to_string()))?;
+                key.verify_strict(&message, &signature).map_err(|e| invalid(e.to_string()))?;
+            }
+            (SignerKey::Ed25519(_) | SignerKey::Webpki, name) => {
+                let end = EndEntityCert::try_from(&self.leaf).map_err(|e| invalid(e.to_string()))?;
+                end.verify_signature(algorithm(name)?, &message, value).map_err(|e| invalid(e.to_string()))?;
+            }
         }
-        let end = EndEntityCert::try_from(&self.leaf).map_err(|e| invalid(e.to_string()))?;
-        end.verify_signature(algorithm, &message, value).map_err(|e| invalid(e.to_string()))?;
         self.signer()
     }
 
@@ -124,20 +156,26 @@ impl Certified {
     }
 }
 
-/// Verifies a caller's signature over its question: by the very certificate it connected with, so that no chain is needed.
+/// Verifies a caller's signature over its question by the very certificate it connected with, so that no chain is needed; `None`
+/// where it is signed with another certificate.
 ///
 /// # Errors
 /// [`Reason::SignatureInvalid`].
-pub fn verify_question(bytes: &[u8], signature: &CallerSignature, fingerprint: &[u8; 32]) -> Result<(), Failure> {
+pub fn verify_question(
+    bytes: &[u8],
+    signature: &CallerSignature,
+    fingerprint: &[u8; 32],
+) -> Result<Option<()>, Failure> {
     let invalid = |why: String| Failure::new(Reason::SignatureInvalid).because(why);
     let leaf = signature.chain.first().ok_or_else(|| invalid("no certificate was sent".into()))?;
     if Sha256::digest(leaf).as_slice() != fingerprint {
-        return Err(invalid("signed with another certificate than the connection's".into()));
+        return Ok(None);
     }
     let leaf = CertificateDer::from(leaf.to_vec());
     let end = EndEntityCert::try_from(&leaf).map_err(|e| invalid(e.to_string()))?;
     let message = SignedThing::Question.message(bytes);
     end.verify_signature(algorithm(&signature.algorithm)?, &message, &signature.value)
+        .map(Some)
         .map_err(|e| invalid(e.to_string()))
 }
 
@@ -150,6 +188,37 @@ fn algorithm(name: &str) -> Result<&'static dyn SignatureVerificationAlgorithm, 
 }
 
 impl IssuerTrust {
+    /// From what the files hold: DER certificates of the listed CAs, DER revocation lists, SHA-256 of the public keys (SPKI DER, or raw)
+    /// of everything the hub itself holds a key for. What is SM2 is set apart, because webpki knows no SM2.
+    ///
+    /// # Errors
+    /// Which SM2 certificate or revocation list does not read, or is not of a CA.
+    pub fn new(
+        anchors: Vec<CertificateDer<'static>>,
+        crls: Vec<CertificateRevocationListDer<'static>>,
+        hub_keys: HashSet<[u8; 32]>,
+    ) -> Result<Self, String> {
+        let mut trust = Self { hub_keys, ..Self::default() };
+        for anchor in anchors {
+            match Sm2Certificate::from_der(&anchor).ok().filter(|certificate| certificate.key().is_ok()) {
+                Some(certificate) if certificate.calls_itself_ca() => trust.sm2.licence_issuers.push(certificate),
+                Some(certificate) => return Err(format!("{} is no CA", certificate.shown())),
+                None => trust.anchors.push(anchor),
+            }
+        }
+        for crl in crls {
+            let by_sm2 =
+                CertificateList::<Raw>::from_der(&crl).is_ok_and(|list| list.signature_algorithm.oid == SM2_WITH_SM3);
+            if by_sm2 {
+                let list = RevocationList::from_der(&crl).map_err(|e| format!("an SM2 revocation list: {e}"))?;
+                trust.sm2.revocation_lists.push(list);
+            } else {
+                trust.crls.push(crl);
+            }
+        }
+        Ok(trust)
+    }
+
     /// Verifies a department's signature over a thing: chain, standing now, no key of the hub, signature.
     ///
     /// # Errors
@@ -175,7 +244,7 @@ impl IssuerTrust {
         let mut ders = chain.iter().map(|der| CertificateDer::from(der.to_vec()));
         let leaf = ders.next().ok_or_else(|| untrusted("no certificate was sent".into()))?;
         let intermediates: Vec<CertificateDer<'_>> = ders.collect();
-        let parsed = x509_cert::Certificate::from_der(leaf.as_ref())
+        let parsed = CertificateInner::<Raw>::from_der(leaf.as_ref())
             .map_err(|e| untrusted(format!("not a certificate: {e}")))?;
         let spki = parsed.tbs_certificate().subject_public_key_info();
         let spki_der = spki.to_der().map_err(|e| untrusted(e.to_string()))?;
@@ -184,12 +253,46 @@ impl IssuerTrust {
         {
             return Err(Failure::new(Reason::HubKeyNotAllowed));
         }
-        let end = EndEntityCert::try_from(&leaf).map_err(|e| untrusted(e.to_string()))?;
-        self.verify_chain(&end, &intermediates, now_ms)?;
+        let sm2 =
+            Sm2Certificate::from_der(&leaf).ok().and_then(|certificate| Some((certificate.key().ok()?, certificate)));
+        let key = if let Some((key, certificate)) = sm2 {
+            self.verify_sm2_chain(&certificate, chain, now_ms)?;
+            SignerKey::Sm2(key)
+        } else {
+            let end = EndEntityCert::try_from(&leaf).map_err(|e| untrusted(e.to_string()))?;
+            self.verify_chain(&end, &intermediates, now_ms)?;
+            let key = (spki.algorithm.oid == ID_ED25519).then(|| raw.try_into().ok()).flatten();
+            let key = key.and_then(|key: [u8; 32]| VerifyingKey::from_bytes(&key).ok());
+            key.map_or(SignerKey::Webpki, SignerKey::Ed25519)
+        };
         let fingerprint = Sha256::digest(leaf.as_ref()).into();
-        let ed25519 = (spki.algorithm.oid == ID_ED25519).then(|| raw.try_into().ok()).flatten();
-        let ed25519 = ed25519.and_then(|key: [u8; 32]| VerifyingKey::from_bytes(&key).ok());
-        Ok(Certified { uscc: organisation_uscc(&parsed), fingerprint, ed25519, leaf, chain: chain.to_vec() })
+        Ok(Certified { uscc: organisation_uscc(&parsed), fingerprint, key, leaf, chain: chain.to_vec() })
+    }
+
+    /// What webpki does for the others: a listed CA, no CA as signer, dates, key usage, and a revocation list in date for each
+    /// certificate of the path wherever lists are configured at all.
+    fn verify_sm2_chain(&self, leaf: &Sm2Certificate, chain: &[Bytes], now_ms: u64) -> Result<(), Failure> {
+        let untrusted = |why: String| Failure::new(Reason::IssuerCertificateUntrusted).because(why);
+        if leaf.calls_itself_ca() {
+            return Err(untrusted("a CA's own certificate signs certificates, not licences".into()));
+        }
+        if leaf.kept_to_other_uses() {
+            return Err(untrusted("its extended key usage keeps it to other uses".into()));
+        }
+        let carried = chain.iter().skip(1).map(|der| Sm2Certificate::from_der(der));
+        let carried = carried.collect::<Result<Vec<_>, _>>().map_err(|e| untrusted(e.to_string()))?;
+        match self.sm2.path(leaf, Use::LicenceIssuer, now_ms / 1_000, &carried) {
+            Path::Good { revocation_checked: true } => Ok(()),
+            Path::Good { .. } if self.crls.is_empty() && self.sm2.revocation_lists.is_empty() => Ok(()),
+            Path::Good { .. } => Err(untrusted("no revocation list in date covers it".into())),
+            Path::NoAnchors => Err(untrusted("no SM2 CA is listed for issuers".into())),
+            Path::None(fault) => Err(Failure::new(match fault {
+                Fault::OutsideDates(_) => Reason::IssuerCertificateExpired,
+                Fault::Revoked(_) => Reason::IssuerCertificateRevoked,
+                _ => Reason::IssuerCertificateUntrusted,
+            })
+            .because(fault)),
+        }
     }
 
     fn verify_chain(
@@ -241,7 +344,7 @@ const ID_ED25519: x509_cert::der::asn1::ObjectIdentifier =
 const ANY_EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
 
 /// The USCC at the head of the subject's O (seen so in government signer certificates: code, then name).
-fn organisation_uscc(certificate: &x509_cert::Certificate) -> Option<String> {
+fn organisation_uscc(certificate: &CertificateInner<Raw>) -> Option<String> {
     // 2.5.4.10 organizationName
     let organisation = x509_cert::der::asn1::ObjectIdentifier::new_unwrap("2.5.4.10");
     let subject = certificate.tbs_certificate().subject();
