@@ -10,7 +10,7 @@ FUZZ_VERSION := 0.13.2
 # Finds, learned inputs and instrumented builds stay beside the usual build, so that they are made once.
 export WUKU_FUZZ_OUT ?= $(CARGO_TARGET_DIR)/../fuzz
 
-.PHONY: demo test lint build deps python endurance bench fuzz fuzz-short fuzz-tool help
+.PHONY: gm demo test lint build deps python endurance bench fuzz fuzz-short fuzz-tool help
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -55,6 +55,9 @@ endurance: python ## every fault harness in its long form, then a table against 
 	@WUKU_ENDURANCE=long WUKU_FIGURES=$(CURDIR)/target/endurance.jsonl \
 		cargo test --release --locked --test endurance -- --nocapture --test-threads=1 $(ONLY) ; \
 		code=$$?; python3 tests/endurance/table.py target/endurance.jsonl && exit $$code
+
+gm: ## ten million rounds of SM2 on every core, and nothing else (hours)
+	@$(MAKE) --no-print-directory endurance ONLY=gm::
 
 bench: deps ## every figure of the measure of speed against its target, in release, into target/bench (a quarter of an hour; QUICK=1: three minutes)
 	cargo build --release --locked --bin wuku

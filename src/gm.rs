@@ -225,6 +225,9 @@ impl std::fmt::Debug for PrivateKey {
 }
 
 #[cfg(test)]
+mod openssl;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

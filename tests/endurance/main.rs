@@ -44,5 +44,7 @@ mod fence; // what the fence sees, and how a hub goes on after it
 mod init_kills; // wuku init killed at any moment
 mod space; // a disk that gets full
 
+mod gm; // SM2, millions of times
+
 mod overload; // five times what it can take; one department's flood
 mod soak; // long at a steady load
