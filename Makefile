@@ -4,6 +4,7 @@ VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/wuku/venv
 PYTHON := $(VENV)/bin/python3
 export WUKU_INTEROP_PYTHON ?= $(PYTHON)
 PEOPLE ?= 20000
+SUITE ?= sm2
 
 # cargo-fuzz from crates.io, built once; this version's lock file is the one it was published with.
 FUZZ_VERSION := 0.13.2
@@ -15,8 +16,8 @@ export WUKU_FUZZ_OUT ?= $(CARGO_TARGET_DIR)/../fuzz
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-demo: deps ## build, make a demo city, play the scenario, keep serving (DEMO_ONCE=1: exit after it)
-	cargo run --quiet --locked --bin wuku -- demo --people $(PEOPLE) $(if $(DEMO_ONCE),--once)
+demo: deps ## build, make a demo city, play the scenario, keep serving (DEMO_ONCE=1: exit after it; SUITE=ed25519: not the 国密 suite)
+	cargo run --quiet --locked --bin wuku -- demo --people $(PEOPLE) --suite $(SUITE) $(if $(DEMO_ONCE),--once)
 
 test: python ## every test
 	cargo test --locked
@@ -37,8 +38,8 @@ deps:
 python:
 	@deploy/install-build-deps.sh --test
 	@test -x $(PYTHON) || python3 -m venv $(VENV)
-	@$(PYTHON) -c 'import cryptography, google.protobuf, grpc, grpc_tools' 2>/dev/null || \
-		$(VENV)/bin/pip install --quiet --disable-pip-version-check cryptography protobuf grpcio grpcio-tools
+	@$(PYTHON) -c 'import cryptography, gmalg, google.protobuf, grpc, grpc_tools' 2>/dev/null || \
+		$(VENV)/bin/pip install --quiet --disable-pip-version-check cryptography gmalg protobuf grpcio grpcio-tools
 
 fuzz: fuzz-tool ## hostile bytes against every reader of outside files, ten minutes a target (SECONDS=n, ONLY=target)
 	tests/fuzz/run.sh $(or $(SECONDS),600) $(ONLY)

@@ -1,17 +1,30 @@
 #!/usr/bin/env python3
 """Checks Wuku evidence with none of the project's code, from its written formats only. Exit 0 good, 1 not.
-    verify_receipt.py vectors tests/vectors/receipt.json
+    verify_receipt.py vectors tests/vectors/receipt.json (or receipt-sm2.json)
     verify_receipt.py evidence FILE TRUST_NOTE ROOT_VKEY [NONCE_HEX [MAX_AGE_S]]
-Packages: cryptography, protobuf. Message classes are generated from proto/ by grpcio-tools or, without it, protoc."""
+Packages: cryptography, gmalg (for SM2), protobuf. Message classes are generated from proto/ by grpcio-tools or, without it, protoc."""
 import base64, hashlib, importlib.util, json, re, subprocess, sys, tempfile, time
 from pathlib import Path
+import gmalg
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 def need(holds, rule):
     if not holds:
         raise ValueError(rule)
-def H(*parts):
+def sha256(*parts):
     return hashlib.sha256(b"".join(parts)).digest()
+def sm3(*parts):
+    hasher = gmalg.SM3()
+    hasher.update(b"".join(parts))
+    return hasher.value()
+def by_ed25519(public, signature, text):  # raises when it is not good
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
+def by_sm2(public, signature, text):
+    need(public[:1] == b"\4" and len(public) == 65 and len(signature) == 64, "SM2 key and signature in their one form")
+    signer = gmalg.SM2(pk=public, uid=b"1234567812345678")
+    need(signer.verify(text, signature[:32], signature[32:]), "SM2 signature")
+# Suite: its hash, the type of its keys in notes, its signature. Key ids are SHA-256 in every suite.
+SUITES = {"ed25519": (sha256, b"\1", by_ed25519), "sm2": (sm3, b"\xffwuku/sm2-sm3/v1", by_sm2)}
 def unbase64(text):
     need(base64.b64encode(base64.b64decode(text, validate=True)).decode() == text, "base64 in its one form")
     return base64.b64decode(text)
@@ -36,16 +49,19 @@ def open_note(note):  # C2SP signed note, here always with one line; gives text,
     text, name, line = match[1], match[2], unbase64(match[3])
     def signed_by(vkey):
         (key_name, key_id, _), raw = vkey.split("+", 2), unbase64(vkey.split("+", 2)[2])
-        need(raw[0] == 1 and H(key_name.encode(), b"\n", raw)[:4].hex() == key_id, "key id fits its key")
-        mine = (key_name, key_id) == (name, line[:4].hex())  # verify raises when the signature is not good
-        return mine and Ed25519PublicKey.from_public_bytes(raw[1:]).verify(line[4:], text.encode()) is None
+        need(sha256(key_name.encode(), b"\n", raw)[:4].hex() == key_id, "key id fits its key")
+        suite = next((suite for suite, (_, kind, _) in SUITES.items() if raw.startswith(kind)), None)
+        need(suite, "key of a known suite")
+        _, kind, good = SUITES[suite]
+        mine = (key_name, key_id) == (name, line[:4].hex())
+        return mine and good(raw[len(kind):], line[4:], text.encode()) is None and suite
     return text, name, signed_by
 def open_trust(note, root_vkey):
     text, name, signed_by = open_note(note)
     need(signed_by(root_vkey) and name == json.loads(text)["hub"] + "/root", "trust file signed by the hub's root")
     return json.loads(text)
 
-def root_of(leaf, index, size, path):  # RFC 9162, 2.1.3.2
+def root_of(H, leaf, index, size, path):  # RFC 9162, 2.1.3.2
     need(index < size, "index inside the tree")
     fn, sn, root = index, size - 1, leaf
     for sibling in path:
@@ -62,15 +78,17 @@ def check_log(proof, trust):
     match = re.fullmatch(r"(([a-z0-9.-]{1,63})/wuku/[1-9][0-9]*)\n(.+)\n(.+)\n", text)
     need(match and match[1] == name and match[2] == trust["hub"], "checkpoint in its one form, of the trusted hub")
     size, root, last = number(match[3]), unbase64(match[4]), str((1 << 64) - 1)
-    log = next((log for log in trust["logs"] if log["origin"] == name and log["suite"] == "ed25519"), {"keys": []})
-    key = next((key for key in log["keys"] if signed_by(key["vkey"])), None)
+    log = next((log for log in trust["logs"] if log["origin"] == name), {"keys": []})
+    key = next((key for key in log["keys"] if signed_by(key["vkey"]) == log["suite"]), None)
     need(key and key["state"] in ("active", "retired"), "key in the trust file and not compromised")
     need(number(key.get("fromSize", "0")) <= size <= number(key.get("toSize", last)), "size inside the key's")
     need(len(proof["salt"]) == 32 and len(proof["path"]) % 32 == 0, "lengths")
+    H = SUITES[log["suite"]][0]
     entry = b"\1" + proof["timeS"].to_bytes(8, "big") + H(b"wuku/statement/v1\0", proof["salt"], proof["statement"])
     path = [proof["path"][at:at + 32] for at in range(0, len(proof["path"]), 32)]
-    need(root_of(H(b"\0", entry), proof["leafIndex"], size, path) == root, "path leads to the signed root")
+    need(root_of(H, H(b"\0", entry), proof["leafIndex"], size, path) == root, "path leads to the signed root")
     need(proof["timeS"] <= number(log.get("closedAt", last)), "log was open")
+    return H
 
 def check(text, trust, now_s, nonce=None, max_age_s=None):
     file, order = json.loads(text), ("statement", "salt", "timeS", "leafIndex", "path", "checkpoint")
@@ -78,7 +96,7 @@ def check(text, trust, now_s, nonce=None, max_age_s=None):
     again["receipt"] = part = {key: file["receipt"][key] for key in order if file["receipt"].get(key)}
     need(json.dumps(again, ensure_ascii=False, separators=(",", ":")) + "\n" == text, "canonical JSON")
     proof = {key: number(part.get(key, "0")) if key in order[2:4] else unbase64(part.get(key, "")) for key in order}
-    check_log(proof, trust)
+    H = check_log(proof, trust)
     name, raw, stated = file["payloadName"], unbase64(file["payload"]), canonical(receipt.Statement, proof["statement"])
     known = stated.format == 1 and stated.kind in receipt.Kind.values()[1:] and stated.outcome in receipt.Outcome.values()[1:]
     need(known and stated.hub == trust["hub"] and len(stated.subject_ref) in (0, 16), "statement is known, the hub's")

@@ -4,20 +4,22 @@
 
 use prost::bytes::Bytes;
 use wuku::log::entry::commitment;
-use wuku::log::merkle::{leaf_hash, verify_consistency};
+use wuku::log::merkle::verify_consistency;
 use wuku::log::note::{Note, SignatureLine};
 use wuku::log::proof::{HashSource, consistency_path};
-use wuku::log::{Checkpoint, Ed25519, Frontier, Hash, NodeId, Suite};
+use wuku::log::{Checkpoint, Ed25519, Frontier, Hash, LogKey, NodeId, Suite, SuiteName, in_suite};
 use wuku::receipt::trust::{KeyState, TrustedKey};
 use wuku::receipt::verify::{Options, Step};
 use wuku::receipt::{Evidence, Outcome, Receipt, Trust, evidence, verify};
 use wuku::wire::proto::exchange::v1::AsOf;
 
 use crate::hub::{
-    Draft, INDEX, LOG_SEED, SIZE, TIME_S, context, key, log_key, nonce, origin, other_kinds, root_key, trust,
+    Draft, INDEX, LOG_SEED, SIZE, TIME_S, context, in_each_suite, key, leaf_hash, log_key, nonce, origin, other_kinds,
+    root_key, suite, trust,
 };
 
 /// A piece of evidence, what the verifier knows, and what it must say.
+#[derive(Clone)]
 pub struct Case {
     pub name: String,
     pub evidence: Vec<u8>,
@@ -58,7 +60,11 @@ impl Case {
 }
 
 pub fn all() -> Vec<Case> {
-    [honest(), receipts(), checkpoints(), keys(), statements(), payloads(), readers()].into_iter().flatten().collect()
+    let mut cases = [honest(), receipts(), checkpoints(), keys(), statements(), payloads(), readers()].concat();
+    if suite() == SuiteName::Sm2 {
+        cases.extend(of_sm2());
+    }
+    cases
 }
 
 fn honest() -> Vec<Case> {
@@ -71,9 +77,9 @@ fn honest() -> Vec<Case> {
     let alone = Draft::found();
     let mut draft = alone.clone();
     draft.statement.position = 0;
-    let leaf = leaf_hash::<Ed25519>(&draft.entry());
+    let leaf = leaf_hash(&draft.entry());
     cases.push(Case::new("first and only entry: no path", &draft.logged(0, 1, &log_key(), leaf), None));
-    let leaf = leaf_hash::<Ed25519>(&alone.entry());
+    let leaf = leaf_hash(&alone.entry());
     cases.push(Case::new("last entry of a ragged tree", &alone.logged(12, 13, &log_key(), leaf), None));
     cases.push(Case::new("the largest batch", &alone.logged(700, 1500, &log_key(), leaf), None));
     let mut past = Draft::found();
@@ -87,7 +93,7 @@ fn honest() -> Vec<Case> {
 
 /// The receipt changed after it was given out.
 fn receipts() -> Vec<Case> {
-    let neighbour: Hash = leaf_hash::<Ed25519>(b"neighbour");
+    let neighbour: Hash = leaf_hash(b"neighbour");
     let bend = |name: &str, step: Step, bend: &dyn Fn(&mut Receipt)| {
         let mut evidence = Draft::found().evidence();
         bend(evidence.receipt.as_mut().unwrap());
@@ -116,17 +122,17 @@ fn receipts() -> Vec<Case> {
         {
             // The hub hashes the entry as if it were an inner node, so that it may later claim two leaves below it.
             let draft = Draft::found();
-            let leaf = Ed25519::hash(&[&[0x01], &draft.entry()]);
+            let leaf = suite().hash(&[&[0x01], &draft.entry()]);
             Case::new("leaf as node", &draft.logged(INDEX, SIZE, &log_key(), leaf), Some(Step::Root))
         },
         {
             let draft = Draft::found();
-            let leaf = Ed25519::hash(&[&draft.entry()]);
+            let leaf = suite().hash(&[&draft.entry()]);
             Case::new("leaf without its prefix", &draft.logged(INDEX, SIZE, &log_key(), leaf), Some(Step::Root))
         },
         {
             let draft = Draft::found();
-            let leaf = leaf_hash::<Ed25519>(&commitment::<Ed25519>(&draft.salt, &draft.statement_bytes()));
+            let leaf = leaf_hash(&in_suite!(suite(), S => commitment::<S>(&draft.salt, &draft.statement_bytes())));
             Case::new("leaf over the bare commitment", &draft.logged(INDEX, SIZE, &log_key(), leaf), Some(Step::Root))
         },
     ]
@@ -183,6 +189,41 @@ fn checkpoints() -> Vec<Case> {
     ]
 }
 
+/// What only a hub of the `sm2` suite can try.
+fn of_sm2() -> Vec<Case> {
+    let good = Draft::found().evidence();
+    let checkpoint = good.receipt.as_ref().unwrap().checkpoint.clone();
+    let note = Note::parse(&checkpoint).unwrap();
+    let line = &note.signatures[0];
+    let signed = |name: &str, step: Step, line: SignatureLine| {
+        let mut evidence = good.clone();
+        let note = Note { signatures: vec![line], ..note.clone() };
+        evidence.receipt.as_mut().unwrap().checkpoint = note.to_bytes().into();
+        Case::new(name, &evidence, Some(step))
+    };
+    let with = |signature: Vec<u8>| SignatureLine { signature, ..line.clone() };
+    let der = wuku::gm::Signature::from_raw(&line.signature).unwrap().to_der();
+    let (r, s) = line.signature.split_at(32);
+    let other = LogKey::from_seed(line.name.as_str(), SuiteName::Ed25519, &LOG_SEED).unwrap();
+    let others = Note::sign(&note.text, &[&other]).unwrap().signatures[0].clone();
+    let draft = Draft::found();
+    vec![
+        signed("signature in DER", Step::Signature, with(der)),
+        signed("a byte behind the signature", Step::Signature, with([line.signature.as_slice(), &[0]].concat())),
+        signed("r is zero", Step::Signature, with([&[0; 32], s].concat())),
+        signed("s is zero", Step::Signature, with([r, &[0; 32]].concat())),
+        signed("r and s above the order", Step::Signature, with(vec![0xff; 64])),
+        signed("r and s swapped", Step::Signature, with([s, r].concat())),
+        signed("other suite: an Ed25519 key of the same seed", Step::KeyTrusted, others.clone()),
+        signed("other suite: its signature under our key's id", Step::Signature, with(others.signature)),
+        Case::new(
+            "other suite: the leaf hashed with SHA-256",
+            &draft.logged(INDEX, SIZE, &log_key(), Ed25519::hash(&[&[0], &draft.entry()])),
+            Some(Step::Root),
+        ),
+    ]
+}
+
 /// What the trust file says about the key.
 fn keys() -> Vec<Case> {
     let case = |name: &str, step: Option<Step>, change: &dyn Fn(&mut TrustedKey)| {
@@ -196,7 +237,7 @@ fn keys() -> Vec<Case> {
         c.trust.logs[0].keys.push(open);
     };
     let draft = Draft::found();
-    let refreshed = draft.logged(INDEX, 40, &live, leaf_hash::<Ed25519>(&draft.entry()));
+    let refreshed = draft.logged(INDEX, 40, &live, leaf_hash(&draft.entry()));
     vec![
         case("retired key inside its sizes", None, &|k| {
             (k.from_size, k.to_size, k.state) = (size, Some(size), KeyState::Retired);
@@ -329,22 +370,26 @@ fn set_question(draft: &mut Draft, change: impl FnOnce(&mut wuku::wire::proto::e
 
 #[test]
 fn a_malicious_hub_never_has_its_evidence_called_good() {
-    let cases = all();
-    cases.iter().for_each(Case::check);
-    let steps: Vec<Step> = cases.iter().filter_map(|case| case.failed_step).collect();
-    for step in Step::ALL.iter().filter(|step| **step != Step::Question) {
-        assert!(steps.contains(step), "no case fails at {step}");
-    }
+    in_each_suite(|_| {
+        let cases = all();
+        cases.iter().for_each(Case::check);
+        let steps: Vec<Step> = cases.iter().filter_map(|case| case.failed_step).collect();
+        for step in Step::ALL.iter().filter(|step| **step != Step::Question) {
+            assert!(steps.contains(step), "no case fails at {step}");
+        }
+    });
 }
 
 #[test]
 fn an_answer_to_another_question_is_not_mine() {
-    let evidence = Draft::found().evidence();
-    let question = Draft::found().payload.question;
-    let with = |question| Options { question: Some(question), ..Options::default() };
-    assert!(wuku::receipt::verify::verify_message(&evidence, &trust(), &with(&question)).good);
-    let verdict = wuku::receipt::verify::verify_message(&evidence, &trust(), &with(b"other"));
-    assert_eq!(verdict.failed_step, Some(Step::Question));
+    in_each_suite(|_| {
+        let evidence = Draft::found().evidence();
+        let question = Draft::found().payload.question;
+        let with = |question| Options { question: Some(question), ..Options::default() };
+        assert!(wuku::receipt::verify::verify_message(&evidence, &trust(), &with(&question)).good);
+        let verdict = wuku::receipt::verify::verify_message(&evidence, &trust(), &with(b"other"));
+        assert_eq!(verdict.failed_step, Some(Step::Question));
+    });
 }
 
 /// A max-age that cannot be judged is not passed over.
@@ -360,7 +405,8 @@ impl HashSource for Leaves {
     type Error = wuku::log::merkle::ProofError;
     fn node(&self, node: NodeId) -> Result<Hash, Self::Error> {
         let start = (node.index << node.level) as usize;
-        Ok(Frontier::<Ed25519>::new().append(&self.0[start..start + (1 << node.level)]).into_frontier().root())
+        let leaves = &self.0[start..start + (1 << node.level)];
+        Ok(in_suite!(suite(), S => Frontier::<S>::new().append(leaves).into_frontier().root()))
     }
 }
 
@@ -368,23 +414,29 @@ impl HashSource for Leaves {
 /// and of 14 leaves if the root is. Comparing checkpoints tells it, which is why clients keep the highest one.
 #[test]
 fn a_wrong_size_that_one_receipt_cannot_show_is_shown_by_consistency() {
-    let draft = Draft::found();
-    let evidence = draft.evidence();
-    let receipt = evidence.receipt.clone().unwrap();
-    let told = Checkpoint::parse_text(&Note::parse(&receipt.checkpoint).unwrap().text).unwrap();
-    let lie = Checkpoint { size: 14, ..told.clone() };
-    let mut lying = evidence;
-    lying.receipt.as_mut().unwrap().checkpoint = lie.sign(&log_key()).unwrap().into();
-    assert!(wuku::receipt::verify::verify_message(&lying, &trust(), &Options::default()).good);
+    in_each_suite(|_| {
+        let draft = Draft::found();
+        let evidence = draft.evidence();
+        let receipt = evidence.receipt.clone().unwrap();
+        let told = Checkpoint::parse_text(&Note::parse(&receipt.checkpoint).unwrap().text).unwrap();
+        let lie = Checkpoint { size: 14, ..told.clone() };
+        let mut lying = evidence;
+        lying.receipt.as_mut().unwrap().checkpoint = lie.sign(&log_key()).unwrap().into();
+        assert!(wuku::receipt::verify::verify_message(&lying, &trust(), &Options::default()).good);
 
-    let mut leaves: Vec<Hash> = crate::hub::entries(14).iter().map(|e| leaf_hash::<Ed25519>(e)).collect();
-    leaves[INDEX] = leaf_hash::<Ed25519>(&draft.entry());
-    let proof = consistency_path::<Ed25519, _>(&Leaves(leaves), 13, 14).unwrap();
-    assert!(verify_consistency::<Ed25519>(13, 14, &told.root, &lie.root, &proof).is_err());
+        let mut leaves: Vec<Hash> = crate::hub::entries(14).iter().map(|e| leaf_hash(e)).collect();
+        leaves[INDEX] = leaf_hash(&draft.entry());
+        in_suite!(suite(), S => {
+            let proof = consistency_path::<S, _>(&Leaves(leaves), 13, 14).unwrap();
+            assert!(verify_consistency::<S>(13, 14, &told.root, &lie.root, &proof).is_err());
+        });
+    });
 }
 
 #[test]
 fn the_trust_file_of_these_cases_is_one() {
-    let file = trust().sign(&root_key()).unwrap();
-    assert!(Trust::open(&file, wuku::receipt::trust::Root::Key(root_key().verifier())).is_ok());
+    in_each_suite(|_| {
+        let file = trust().sign(&root_key()).unwrap();
+        assert!(Trust::open(&file, wuku::receipt::trust::Root::Key(root_key().verifier())).is_ok());
+    });
 }

@@ -1,9 +1,11 @@
 //! A hub small enough to lie: fixed keys, fixed salts, a log made from whatever it is told.
 
+use std::cell::Cell;
+
 use prost::Message;
 use wuku::log::entry::{Entry, commitment, statement_entry};
-use wuku::log::merkle::leaf_hash;
-use wuku::log::{Checkpoint, Ed25519, Frontier, Hash, HubName, LogKey, Origin, SuiteName};
+use wuku::log::merkle::leaf_hash as leaf_hash_in;
+use wuku::log::{Checkpoint, Frontier, Hash, HubName, LogKey, Origin, SuiteName, in_suite};
 use wuku::receipt::statement::{PAYLOAD_NAME, payload_digest};
 use wuku::receipt::trust::{KeyState, Trust, TrustedKey, TrustedLog};
 use wuku::receipt::{Evidence, Kind, Outcome, PublicEvent, Receipt, Statement};
@@ -21,8 +23,36 @@ pub const TIME_S: u64 = 1_700_000_000;
 pub const INDEX: usize = 5;
 pub const SIZE: usize = 13;
 
+thread_local! {
+    static SUITE: Cell<SuiteName> = const { Cell::new(SuiteName::Ed25519) };
+}
+
+/// The suite of the hub that lies.
+pub fn suite() -> SuiteName {
+    SUITE.get()
+}
+
+/// Runs a test on a hub of each suite. What it calls runs on the same thread.
+pub fn in_each_suite(test: impl Fn(SuiteName)) {
+    for suite in SuiteName::ALL {
+        in_one_suite(suite, || test(suite));
+    }
+}
+
+/// Runs it on a hub of that suite.
+pub fn in_one_suite<T>(suite: SuiteName, run: impl FnOnce() -> T) -> T {
+    SUITE.set(suite);
+    let done = run();
+    SUITE.set(SuiteName::Ed25519);
+    done
+}
+
+pub fn leaf_hash(entry: &[u8]) -> Hash {
+    in_suite!(suite(), S => leaf_hash_in::<S>(entry))
+}
+
 pub fn key(name: &str, seed: [u8; 32]) -> LogKey {
-    LogKey::from_seed(name, SuiteName::Ed25519, &seed).unwrap()
+    LogKey::from_seed(name, suite(), &seed).unwrap()
 }
 
 pub fn root_key() -> LogKey {
@@ -41,7 +71,7 @@ pub fn log_key() -> LogKey {
 pub fn trust() -> Trust {
     let trusted =
         TrustedKey { key: log_key().verifier().clone(), from_size: 0, to_size: None, state: KeyState::Active };
-    let log = TrustedLog { origin: origin(1), suite: SuiteName::Ed25519, keys: vec![trusted], closed_at_s: None };
+    let log = TrustedLog { origin: origin(1), suite: suite(), keys: vec![trusted], closed_at_s: None };
     Trust { hub: HubName::parse(HUB).unwrap(), epoch: 1, logs: vec![log] }
 }
 
@@ -144,7 +174,8 @@ impl Draft {
         let mut statement = self.statement.clone();
         statement.payload_name = self.payload_name.clone();
         if statement.payload_digest.is_empty() {
-            let digest = payload_digest::<Ed25519>(&self.payload_name, &self.payload_bytes());
+            let (name, payload) = (&self.payload_name, self.payload_bytes());
+            let digest = in_suite!(suite(), S => payload_digest::<S>(name, &payload));
             statement.payload_digest = digest.to_vec().into();
         }
         [statement.encode_to_vec(), self.statement_tail.clone()].concat()
@@ -155,23 +186,27 @@ impl Draft {
     }
 
     pub fn entry(&self) -> Vec<u8> {
-        let commitment = commitment::<Ed25519>(&self.salt, &self.statement_bytes());
+        let commitment = in_suite!(suite(), S => commitment::<S>(&self.salt, &self.statement_bytes()));
         statement_entry(self.time_s, &commitment).to_vec()
     }
 
     /// The evidence of this draft, logged among others by an honest log.
     pub fn evidence(&self) -> Evidence {
-        self.logged(INDEX, SIZE, &log_key(), leaf_hash::<Ed25519>(&self.entry()))
+        self.logged(INDEX, SIZE, &log_key(), leaf_hash(&self.entry()))
     }
 
     /// The evidence of this draft with the leaf at that index of a log of that size, signed by that key.
     pub fn logged(&self, index: usize, size: usize, key: &LogKey, leaf: Hash) -> Evidence {
-        let mut leaves: Vec<Hash> = entries(size).iter().map(|entry| leaf_hash::<Ed25519>(entry)).collect();
+        let mut leaves: Vec<Hash> = entries(size).iter().map(|entry| leaf_hash(entry)).collect();
         leaves[index] = leaf;
         let (before, batch) = leaves.split_at(index);
-        let appended = Frontier::<Ed25519>::new().append(before).into_frontier().append(batch);
+        let (root, path) = in_suite!(suite(), S => {
+            let before = Frontier::<S>::new().append(before).into_frontier();
+            let appended = before.append(batch);
+            (appended.frontier().root(), appended.path(index as u64).unwrap())
+        });
         let origin = Origin::parse(key.verifier().name()).unwrap();
-        let checkpoint = Checkpoint { origin, size: size as u64, root: appended.frontier().root() };
+        let checkpoint = Checkpoint { origin, size: size as u64, root };
         Evidence {
             payload_name: self.payload_name.clone(),
             payload: self.payload_bytes().into(),
@@ -180,7 +215,7 @@ impl Draft {
                 salt: self.salt.to_vec().into(),
                 time_s: self.time_s,
                 leaf_index: index as u64,
-                path: appended.path(index as u64).unwrap().into(),
+                path: path.into(),
                 checkpoint: checkpoint.sign(key).unwrap().into(),
             }),
         }
@@ -191,14 +226,16 @@ impl Draft {
 pub fn entries(size: usize) -> Vec<Vec<u8>> {
     let opened = receipt::LogOpened {
         origin: origin(1).to_string(),
-        suite: "ed25519".into(),
+        suite: suite().as_str().into(),
         vkey: log_key().verifier().to_string(),
         ..Default::default()
     };
     let event = receipt::public_event::Event::LogOpened(opened);
     let event = PublicEvent { format: 1, hub: HUB.into(), event: Some(event) }.encode_to_vec();
     let first = Entry::Public { time_s: TIME_S - 9, event }.to_bytes().unwrap();
-    let other = |i: usize| statement_entry(TIME_S - 1, &commitment::<Ed25519>(&[i as u8; 32], b"another")).to_vec();
+    let other = |i: usize| {
+        statement_entry(TIME_S - 1, &in_suite!(suite(), S => commitment::<S>(&[i as u8; 32], b"another"))).to_vec()
+    };
     std::iter::once(first).chain((1..size).map(other)).collect()
 }
 

@@ -4,4 +4,4 @@
 mod cases; // what honest and malicious hubs hand out, and what must be said about it
 mod evidence; // files: every byte, the command, the Python verifier
 mod hub; // a hub small enough to lie
-mod vectors; // tests/vectors/receipt.json
+mod vectors; // tests/vectors/receipt.json, receipt-sm2.json
