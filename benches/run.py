@@ -26,6 +26,7 @@ CHILDREN = []
 # Key, what it is, "at least" or "at most", how much. A function of the summary where one figure is held against another.
 TARGETS = [
     ("recorded_lookup_to_echo_ratio", "recorded lookups, of a bare echo's rate", ">=", 0.45),
+    ("sm2_lookup_to_ed25519_ratio", "recorded lookups of a hub of suite sm2, of one of suite ed25519", ">=", 0.55),
     ("p99_at_70pct_us", "p99 at 70 % of that rate, open loop", "<=", 5_000),
     ("alone_p50_us", "p50 of one caller alone: 500 us + one fsync", "<=", lambda s: 500 + s["fsync_p50_us"]),
     ("batch200_items_ratio", "items/s of batches of 200, of single lookups", ">=", 3),
@@ -206,10 +207,10 @@ class Run:
         self.out.mkdir(parents=True, exist_ok=True)
         self.commit = args.commit or git("rev-parse", "--short", "HEAD") or "unknown"
 
-    def city(self, people, licences, *words):
-        folder = self.out / f"city-{people}"
-        tell(f"making a city of {people:,} residents and {licences:,} licences")
-        command = [self.wuku, "bench", "prepare", "--folder", str(folder), "--json"]
+    def city(self, people, licences, *words, suite="ed25519"):
+        folder = self.out / (f"city-{people}" if suite == "ed25519" else f"city-{people}-{suite}")
+        tell(f"making a city of {people:,} residents and {licences:,} licences, suite {suite}")
+        command = [self.wuku, "bench", "prepare", "--folder", str(folder), "--suite", suite, "--json"]
         command += ["--people", str(people), "--licences", str(licences), *words]
         return folder, command_of(command, self.args.patience, "bench prepare")
 
@@ -286,6 +287,33 @@ def against_echo(run, folder):
         client_cpu_share_at_lookup=max(f["client_cpu_share"] for f in hubs),
         client_cpu_share_at_echo=max(f["client_cpu_share"] for f in echoes),
         receipts_checked=sum(f["receipts_good"] for f in hubs),
+    )
+
+
+def suites(run, folder):
+    """The same city in a hub of suite sm2, A B A B."""
+    about = json.loads((folder / "bench.json").read_text())
+    of_sm2, _ = run.city(about["people"], about["licences"], suite="sm2")
+    found = {folder: [], of_sm2: []}
+    try:
+        for place in found:
+            with Hub(run, place) as hub:
+                hub.bench("single", seconds=min(2, run.seconds))  # warms the page cache; not counted
+        for _ in range(run.rounds):
+            for place in found:
+                with Hub(run, place) as hub:
+                    found[place].append(hub.bench("single"))
+    finally:
+        if not run.args.keep:
+            shutil.rmtree(of_sm2, ignore_errors=True)
+    ed25519, sm2 = (median(figures, "answers_per_s") for figures in found.values())
+    run.note(
+        sm2_recorded_lookup_per_s=sm2,
+        ed25519_recorded_lookup_per_s=ed25519,
+        sm2_lookup_to_ed25519_ratio=round(sm2 / ed25519, 3),
+        sm2_lookup_server_cpu_us=median(found[of_sm2], "server_cpu_per_item_us"),
+        ed25519_lookup_server_cpu_us=median(found[folder], "server_cpu_per_item_us"),
+        sm2_lookup_p99_us=median(found[of_sm2], "p99_us"),
     )
 
 
@@ -476,12 +504,13 @@ def main():
     parser.add_argument("--rounds", type=int, help="rounds of A B")
     parser.add_argument("--patience", type=float, default=600, help="seconds a city may take to make")
     parser.add_argument("--commit", help="commit the binary was built from")
-    parser.add_argument("--only", help="only these steps, comma between: echo latency kinds batches replay overload large import")
+    parser.add_argument("--only", help="only these steps, comma between: echo suites latency kinds batches replay overload large import")
     parser.add_argument("--city", help="measure this city, made before by `wuku bench prepare`, instead of making one")
-    parser.add_argument("--keep", action="store_true", help="keep the large city")
+    parser.add_argument("--keep", action="store_true", help="keep the large city and that of suite sm2")
     args = parser.parse_args()
     steps = {
         "echo": against_echo,
+        "suites": suites,
         "latency": latency,
         "kinds": kinds,
         "batches": batches,

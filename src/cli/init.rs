@@ -313,6 +313,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_hub_is_of_sm2_unless_the_operator_says_otherwise() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            init: InitArgs,
+        }
+        let words =
+            "init --root-key r --authority-department d --authority-name n --authority-uscc u --authority-division v";
+        let suite = |more: &[&str]| {
+            let line = <Line as clap::Parser>::try_parse_from(words.split(' ').chain(more.iter().copied()));
+            line.map(|line| line.init.suite)
+        };
+        assert_eq!(suite(&[]).unwrap(), SuiteName::Sm2);
+        assert_eq!(suite(&["--suite", "ed25519"]).unwrap(), SuiteName::Ed25519);
+        assert!(suite(&["--suite", "rsa"]).is_err());
+        for suite in SuiteName::ALL {
+            let (folder, config, first) = ready();
+            let root = folder.path().join("root.key");
+            init(&config, &root, &First { suite, ..first }, &Clock::system()).await.unwrap();
+            let read = |path: &Path| LogKey::parse(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let (log, root) = (read(&config.keys.log_key_file), read(&root));
+            assert_eq!((log.verifier().suite(), root.verifier().suite()), (suite, suite));
+            let note = std::fs::read(&config.trust.file).unwrap();
+            let trust = Trust::open(&note, crate::receipt::trust::Root::Key(root.verifier())).unwrap();
+            assert_eq!(trust.logs[0].suite, suite);
+        }
+    }
+
+    #[tokio::test]
     async fn an_init_that_fails_half_way_leaves_nothing_and_runs_again() {
         let (folder, config, mut first) = ready();
         let root = folder.path().join("root.key");

@@ -7,7 +7,7 @@ use wuku::clock::Clock;
 use wuku::log::checkpoint::SignedCheckpoint;
 use wuku::log::entry::{commitment, statement_entry};
 use wuku::log::merkle::{empty_root, leaf_hash};
-use wuku::log::{Checkpoint, Ed25519, Entry, Frontier, Hash};
+use wuku::log::{Checkpoint, Entry, Frontier, Hash, Suite, SuiteName, in_suite};
 use wuku::receipt::recorder::KeptStatement;
 use wuku::receipt::statement::{self, PAYLOAD_NAME};
 use wuku::receipt::verify::{Options, verify_message};
@@ -65,7 +65,7 @@ pub async fn entries(opened: &Opened) -> Vec<Vec<u8>> {
 pub async fn whole(hub: &Hub) {
     let opened = open(hub).await;
     let entries = entries(&opened).await;
-    let roots = roots(&entries);
+    let roots = roots(hub.suite(), &entries);
     let (head, _) = head::read(opened.moment().await.as_ref()).await.unwrap().unwrap();
     assert_eq!(head.root.as_ref(), roots.last().unwrap(), "the head's root is not the root over the entries");
     let fence = Fence::read(&hub.config.fence.path).unwrap().expect("a fence that has seen the log");
@@ -97,11 +97,8 @@ async fn statement_of(opened: &Opened, index: u64, entry: &Entry) -> Option<(Str
             let row = opened.moment().await.get(&key_space::statement_row(index)).await.unwrap().unwrap();
             let kept = KeptStatement::open(&opened.vault, stored, &row.body).unwrap();
             let salt = kept.salt.as_ref().try_into().unwrap();
-            assert_eq!(
-                commitment::<Ed25519>(&salt, &kept.statement),
-                *stored,
-                "entry {index} commits to something else"
-            );
+            let made = in_suite!(opened.vault.suite(), S => commitment::<S>(&salt, &kept.statement));
+            assert_eq!(made, *stored, "entry {index} commits to something else");
             let statement = statement::parse(&kept.statement).unwrap();
             assert_eq!(statement.payload_name, PAYLOAD_NAME);
             assert!(statement.position <= index);
@@ -120,7 +117,8 @@ pub fn still_good(hub: &Hub, evidence: &wuku::receipt::Evidence, entries: &[Vec<
     assert!(verdict.good, "{:?} {}", verdict.failed_step, verdict.detail);
     let receipt = evidence.receipt.as_ref().unwrap();
     let salt = receipt.salt.as_ref().try_into().unwrap();
-    let entry = statement_entry(receipt.time_s, &commitment::<Ed25519>(&salt, &receipt.statement));
+    let made = in_suite!(hub.suite(), S => commitment::<S>(&salt, &receipt.statement));
+    let entry = statement_entry(receipt.time_s, &made);
     let index = usize::try_from(receipt.leaf_index).unwrap();
     assert_eq!(entries.get(index).map(Vec::as_slice), Some(entry.as_slice()), "entry {index} is lost or another");
     consistent(&receipt.checkpoint, roots);
@@ -133,11 +131,15 @@ pub fn consistent(checkpoint: &[u8], roots: &[Hash]) {
 }
 
 /// The root at every size, the empty log's first.
-pub fn roots(entries: &[Vec<u8>]) -> Vec<Hash> {
-    let mut frontier = Frontier::<Ed25519>::new();
-    let mut roots = vec![empty_root::<Ed25519>()];
+pub fn roots(suite: SuiteName, entries: &[Vec<u8>]) -> Vec<Hash> {
+    in_suite!(suite, S => roots_in::<S>(entries))
+}
+
+fn roots_in<S: Suite>(entries: &[Vec<u8>]) -> Vec<Hash> {
+    let mut frontier = Frontier::<S>::new();
+    let mut roots = vec![empty_root::<S>()];
     for entry in entries {
-        frontier = frontier.append(&[leaf_hash::<Ed25519>(entry)]).into_frontier();
+        frontier = frontier.append(&[leaf_hash::<S>(entry)]).into_frontier();
         roots.push(frontier.root());
     }
     roots

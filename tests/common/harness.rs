@@ -145,6 +145,11 @@ impl Hub {
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
     }
 
+    /// Its suite, as the trust file says: all logs of a hub are of one.
+    pub fn suite(&self) -> SuiteName {
+        self.trust.logs[0].suite
+    }
+
     /// A path in the hub's folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -13,6 +13,7 @@ use wuku::cli::dev_certs::{DevCerts, DevDepartment, Pair};
 use wuku::clock::Clock;
 use wuku::config::Config;
 use wuku::library::codes::{CalendarDate, CitizenId, HolderCode, Uscc};
+use wuku::log::SuiteName;
 use wuku::wire::proto::catalogue::v1::{
     AllowedPurpose, ApplyGrantRequest, DecideGrantRequest, Department, FactKind, Grant, GrantMode, GrantState,
     PutDepartmentRequest, PutResourceRequest, PutSystemRequest, QuestionKind, Resource, Role, SharingClass, System,
@@ -138,11 +139,21 @@ impl Hub {
         Self::tuned(|_| {}).await
     }
 
+    /// The same in a suite of the test's choice.
+    pub async fn of(suite: SuiteName) -> Self {
+        Self::tuned_in(suite, |_| {}).await
+    }
+
     /// The same with another configuration.
     pub async fn tuned(tune: impl FnOnce(&mut Config)) -> Self {
+        Self::tuned_in(SuiteName::Ed25519, tune).await
+    }
+
+    /// The same with both of the test's choice.
+    pub async fn tuned_in(suite: SuiteName, tune: impl FnOnce(&mut Config)) -> Self {
         let names: Vec<Name> = SYSTEMS.iter().map(|(name, _)| *name).chain([CONSOLE, STRANGER]).collect();
         let issuers: Vec<DevDepartment> = [MARKET, HEALTH, POLICE].iter().map(Body::signer).collect();
-        let hub = Self::make(&names, &issuers, tune);
+        let hub = Self::make_in(suite, &names, &issuers, tune);
         let console = hub.caller(CONSOLE);
         let bodies =
             BODIES.iter().filter(|b| b.code != AUTHORITY.code).map(|body| console.put_department(department(body)));

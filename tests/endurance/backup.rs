@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::Instant;
+use wuku::log::SuiteName;
 use wuku::receipt::trust::{Root, Trust};
 use wuku::receipt::verify::{Options, verify_message};
 use wuku::wire::proto::exchange::v1::{AsOf, LookUpQuestion};
@@ -27,7 +28,7 @@ fn residents() -> u32 {
 
 /// A hub with so many residents.
 async fn city(count: u32) -> Hub {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await; // the suite `wuku init` gives; the other is in upgrade.rs
     hub.grant_food().await;
     hub.caller(CONSOLE).put_resource(people_resource()).await.unwrap();
     hub.grant(WINDOW, full_grant(PEOPLE, &["name", "sex", "address"])).await;

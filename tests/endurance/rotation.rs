@@ -13,7 +13,7 @@ use wuku::cli::dev_certs::{Authority, DevCerts, Validity};
 use wuku::clock::Clock;
 use wuku::failure::Reason;
 use wuku::log::checkpoint::SignedCheckpoint;
-use wuku::log::{Checkpoint, LogKey, Origin};
+use wuku::log::{Checkpoint, LogKey, Origin, SuiteName};
 use wuku::receipt::trust::{Root, Trust};
 use wuku::receipt::verify::{Options, verify_message};
 use wuku::wire::proto::exchange::v1::Context;
@@ -26,7 +26,7 @@ fn while_ms() -> u64 {
 }
 
 async fn city() -> Hub {
-    let hub = Hub::tuned(|config| config.listen.reload_check_ms = 100).await;
+    let hub = Hub::tuned_in(SuiteName::Sm2, |config| config.listen.reload_check_ms = 100).await;
     hub.grant_food().await;
     hub
 }

@@ -9,13 +9,19 @@ use std::collections::BTreeSet;
 use wuku::cli::dev_certs::{Authority, DevCerts, Pair, Validity};
 use wuku::clock::Clock;
 use wuku::failure::Reason;
+use wuku::log::SuiteName;
 use wuku::receipt::Outcome;
 use wuku::wire::proto::library::v1::LicenceState;
 use wuku::wire::proto::licence::v1::{IssueLicenceRequest, LicenceContent, OrderAction};
 
 #[tokio::test]
 async fn a_licence_is_found_as_its_authority_signed_it() {
-    let hub = Hub::new().await;
+    for suite in SuiteName::ALL {
+        found_as_signed(Hub::of(suite).await).await;
+    }
+}
+
+async fn found_as_signed(hub: Hub) {
     hub.grant_food().await;
     let registry = hub.caller(REGISTRY);
     let prepared = registry.prepare(draft()).await.unwrap();
@@ -121,7 +127,7 @@ async fn a_signature_must_be_the_issuers_over_these_bytes_from_a_chain_that_stan
 
 #[tokio::test]
 async fn every_order_leads_to_its_state_and_names_its_document() {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let window = hub.caller(WINDOW);
     use LicenceState as State;

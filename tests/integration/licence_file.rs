@@ -15,6 +15,7 @@ use wuku::clock::Clock;
 use wuku::failure::Reason;
 use wuku::library::codes::{LicenceId, LicenceTypeCode, Uscc};
 use wuku::library::licence::{SignedThing, content_of};
+use wuku::log::SuiteName;
 use wuku::receipt::Outcome;
 use wuku::wire::proto::exchange::v1::HolderQuestion;
 use wuku::wire::proto::intake::v1::{
@@ -227,7 +228,7 @@ async fn licences_signed_with_a_distrusted_key_are_not_taken_and_those_of_anothe
 
 #[tokio::test]
 async fn a_killed_hub_goes_on_with_a_file_of_licences_and_each_takes_effect_once() {
-    let mut hub = Hub::new().await;
+    let mut hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let key = key(&hub);
     let licences: Vec<LicenceContent> = (1..=1_500).map(content).collect();

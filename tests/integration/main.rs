@@ -27,4 +27,5 @@ mod questions; // outcomes, refusals, the two times, request ids, masking, evide
 mod reasons; // every reason is asserted somewhere
 mod receipt; // proofs for outsiders, audit, damage
 mod rpcs; // every rpc once
-mod signed; // questions signed by who asks
+mod signed;
+mod suite; // one suite a hub, from key to row // questions signed by who asks

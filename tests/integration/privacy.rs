@@ -8,6 +8,7 @@ use crate::world::{
 };
 use std::path::Path;
 use wuku::failure::Reason;
+use wuku::log::SuiteName;
 use wuku::store::key_space::Prefix;
 use wuku::store::{Batch, BatchId, Direction, Key};
 use wuku::wire::proto::exchange::v1::MatchQuestion;
@@ -17,7 +18,7 @@ use wuku::wire::proto::licence::v1::OrderAction;
 
 #[tokio::test]
 async fn nobodys_name_or_number_is_in_plain_text_on_the_disk_in_logs_or_in_metrics() {
-    let mut hub = Hub::new().await;
+    let mut hub = Hub::of(SuiteName::Sm2).await;
     hub.caller(CONSOLE).put_resource(people_resource()).await.unwrap();
     hub.grant_food().await;
     hub.grant(WINDOW, full_grant(PEOPLE, &["name", "address"])).await;

@@ -91,7 +91,7 @@ fn bared(proved: &Proved) -> (Payload, Statement, usize) {
 
 #[tokio::test]
 async fn a_revocation_shows_at_the_next_question_and_older_days_and_positions_give_the_older_state() {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let window = hub.caller(WINDOW);
     let id = hub.issue(draft()).await;
@@ -158,7 +158,7 @@ async fn a_question_about_the_newest_second_makes_a_public_tick() {
 
 #[tokio::test]
 async fn a_repeated_request_id_gives_the_same_payload_and_leaf_under_a_later_checkpoint() {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let (registry, window) = (hub.caller(REGISTRY), hub.caller(WINDOW));
     let prepared = registry.prepare(draft()).await.unwrap();
@@ -377,7 +377,12 @@ async fn a_match_about_nobody_is_no_and_five_misses_throttle_the_pair() {
 
 #[tokio::test]
 async fn a_checkpoint_of_ours_is_held_against_the_log_and_a_foreign_one_is_refused() {
-    let hub = Hub::new().await;
+    for suite in SuiteName::ALL {
+        checkpoints_are_held_against_the_log(Hub::of(suite).await).await;
+    }
+}
+
+async fn checkpoints_are_held_against_the_log(hub: Hub) {
     hub.grant_food().await;
     let window = hub.caller(WINDOW);
     let id = hub.issue(draft()).await;
@@ -388,7 +393,7 @@ async fn a_checkpoint_of_ours_is_held_against_the_log_and_a_foreign_one_is_refus
         question
     };
     window.look_up(&seen(answer.receipt().checkpoint.clone())).await.unwrap();
-    let foreign = LogKey::generate(&hub.config.origin(), SuiteName::Ed25519).unwrap();
+    let foreign = LogKey::generate(&hub.config.origin(), hub.suite()).unwrap();
     let ours = SignedCheckpoint::parse(&answer.receipt().checkpoint).unwrap().checkpoint;
     let signed = |key: &LogKey, checkpoint: &Checkpoint| Bytes::from(checkpoint.sign(key).unwrap());
     assert_eq!(failed(window.look_up(&seen(signed(&foreign, &ours))).await), Reason::CheckpointUnknown);
@@ -401,7 +406,7 @@ async fn a_checkpoint_of_ours_is_held_against_the_log_and_a_foreign_one_is_refus
 
 #[tokio::test]
 async fn two_histories_under_our_own_signature_stop_the_hub_and_the_note_is_kept() {
-    let mut hub = Hub::new().await;
+    let mut hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let window = hub.caller(WINDOW);
     let id = hub.issue(draft()).await;
@@ -422,7 +427,7 @@ async fn two_histories_under_our_own_signature_stop_the_hub_and_the_note_is_kept
 
 #[tokio::test]
 async fn evidence_answers_one_question_and_one_byte_more_or_less_is_not_good() {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let id = hub.issue(draft()).await;
     let question = licence(&id, &["number"]);

@@ -11,7 +11,7 @@ use wuku::library::schema::Library;
 use wuku::log::checkpoint::SignedCheckpoint;
 use wuku::log::entry::{commitment, statement_entry};
 use wuku::log::merkle::{leaf_hash, root_from_inclusion, verify_consistency};
-use wuku::log::{Checkpoint, Ed25519};
+use wuku::log::{Checkpoint, SuiteName, in_suite};
 use wuku::receipt::{Kind, Outcome, Receipt, evidence};
 use wuku::store::{Batch, BatchId, Direction, key_space};
 use wuku::wire::proto::exchange::v1::payload::Answer;
@@ -48,7 +48,13 @@ pub fn accesses(subject_type: &str, subject_code: &str) -> ListAccessesRequest {
 
 #[tokio::test]
 async fn an_outsider_finds_each_entry_in_the_tree_and_each_tree_in_the_next() {
-    let hub = Hub::new().await;
+    for suite in SuiteName::ALL {
+        an_outsider_proves(Hub::of(suite).await).await;
+    }
+}
+
+async fn an_outsider_proves(hub: Hub) {
+    let suite = hub.suite();
     hub.grant_food().await;
     let (window, desk) = (hub.caller(WINDOW), hub.caller(DESK));
     let id = hub.issue(draft()).await;
@@ -65,23 +71,24 @@ async fn an_outsider_finds_each_entry_in_the_tree_and_each_tree_in_the_next() {
         entries.extend(some.into_iter().map(|entry| entry.to_vec()));
     }
     assert_eq!(
-        audit::roots(&entries)[usize::try_from(new.size).unwrap()],
+        audit::roots(suite, &entries)[usize::try_from(new.size).unwrap()],
         new.root,
         "every entry, hashed by the outsider"
     );
     let Receipt { statement, salt, time_s, leaf_index, .. } = last.receipt().clone();
-    let entry = statement_entry(time_s, &commitment::<Ed25519>(&salt.as_ref().try_into().unwrap(), &statement));
+    let salt = salt.as_ref().try_into().unwrap();
+    let entry = statement_entry(time_s, &in_suite!(suite, S => commitment::<S>(&salt, &statement)));
     assert_eq!(entries[usize::try_from(leaf_index).unwrap()], entry);
 
     let ask = GetInclusionProofRequest { leaf_index, size: new.size };
     let path = desk.receipt().get_inclusion_proof(ask).await.unwrap().into_inner().path;
-    let root = root_from_inclusion::<Ed25519>(&leaf_hash::<Ed25519>(&entry), leaf_index, new.size, &path).unwrap();
-    assert_eq!(root, new.root);
+    let root = in_suite!(suite, S => root_from_inclusion::<S>(&leaf_hash::<S>(&entry), leaf_index, new.size, &path));
+    assert_eq!(root.unwrap(), new.root);
     let ask = GetConsistencyProofRequest { old_size: old.size, new_size: new.size };
     let path = desk.receipt().get_consistency_proof(ask).await.unwrap().into_inner().path;
     let (path, rest) = path.as_chunks::<32>();
     assert!(rest.is_empty());
-    verify_consistency::<Ed25519>(old.size, new.size, &old.root, &new.root, path).unwrap();
+    in_suite!(suite, S => verify_consistency::<S>(old.size, new.size, &old.root, &new.root, path)).unwrap();
     let ask = GetInclusionProofRequest { leaf_index: new.size, size: new.size };
     assert_eq!(failed(desk.receipt().get_inclusion_proof(ask).await), Reason::RequestMalformed);
 
@@ -102,7 +109,7 @@ async fn an_outsider_finds_each_entry_in_the_tree_and_each_tree_in_the_next() {
 
 #[tokio::test]
 async fn an_auditor_sees_who_looked_at_a_person_and_is_seen_looking() {
-    let hub = Hub::new().await;
+    let hub = Hub::of(SuiteName::Sm2).await;
     hub.grant_food().await;
     let (window, auditor, desk) = (hub.caller(WINDOW), hub.caller(AUDITOR), hub.caller(DESK));
     let id = hub.issue(draft()).await;
@@ -133,7 +140,12 @@ async fn an_auditor_sees_who_looked_at_a_person_and_is_seen_looking() {
 
 #[tokio::test]
 async fn a_row_that_does_not_open_is_damage_never_absence_and_fsck_names_it() {
-    let mut hub = Hub::new().await;
+    for suite in SuiteName::ALL {
+        damage_is_named(Hub::of(suite).await).await;
+    }
+}
+
+async fn damage_is_named(mut hub: Hub) {
     hub.grant_food().await;
     let id = hub.issue(draft()).await;
     assert!(hub.stop().await.success());
