@@ -36,6 +36,9 @@ pub struct Config {
     /// The published list of log keys.
     #[serde(default)]
     pub trust: Trust,
+    /// Electronic seals; absent: the hub holds and applies none.
+    #[serde(default)]
+    pub seals: Option<Seals>,
     /// How much the hub takes on at once.
     #[serde(default)]
     pub limits: Limits,
@@ -138,6 +141,37 @@ pub struct Issuers {
 pub struct Trust {
     /// The signed trust file that is handed to everybody who asks.
     pub file: PathBuf,
+}
+
+/// Electronic seals: whom to believe, and where they are applied.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Seals {
+    /// A folder of anchors: `seal-maker.pem` (required), `signer.pem`, `time-stamp.pem`, `intermediate.pem`, `*.crl`. Looked at again
+    /// while the hub runs.
+    pub anchors: PathBuf,
+    /// The rules seals are judged by: `strict-2025`, `gbt-2020`, `lenient-history`.
+    pub profile: String,
+    /// Milliseconds one signature may take.
+    pub sign_ms_max: u64,
+    /// A folder of software keys, `<seal id>.pem` and `.key`. Not a certified device: for demos only, and not together with `service`.
+    pub software_keys: Option<PathBuf>,
+    /// The city's seal system.
+    pub service: Option<SealService>,
+}
+
+/// The city's seal system, as `proto/wuku/sealsystem/v1` has it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SealService {
+    /// `https://host:port`; the host must stand in its certificate.
+    pub endpoint: String,
+    /// The authority of its certificate, PEM.
+    pub ca_file: PathBuf,
+    /// The certificate the hub shows it, PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM; readable by the hub's user only.
+    pub key_file: PathBuf,
 }
 
 /// How much the hub takes on at once.
@@ -264,6 +298,18 @@ impl Default for Issuers {
 impl Default for Trust {
     fn default() -> Self {
         Self { file: "/etc/wuku/trust.note".into() }
+    }
+}
+
+impl Default for Seals {
+    fn default() -> Self {
+        Self {
+            anchors: "/etc/wuku/seals".into(),
+            profile: "gbt-2020".into(),
+            sign_ms_max: 5_000,
+            software_keys: None,
+            service: None,
+        }
     }
 }
 
@@ -394,8 +440,13 @@ impl Config {
             &mut self.issuers.ca_file,
             &mut self.trust.file,
         ];
+        let seals = self.seals.iter_mut().flat_map(|seals| {
+            let Seals { anchors, software_keys, service, .. } = seals;
+            let files = service.iter_mut().flat_map(|s| [&mut s.ca_file, &mut s.certificate_file, &mut s.key_file]);
+            std::iter::once(anchors).chain(software_keys).chain(files)
+        });
         let lists = self.listen.client_crl_files.iter_mut().chain(&mut self.issuers.crl_files);
-        for path in single.into_iter().chain(lists) {
+        for path in single.into_iter().chain(lists).chain(seals) {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

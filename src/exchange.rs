@@ -8,6 +8,8 @@ mod bootstrap;
 mod order;
 mod refusal;
 mod rotation;
+mod seal_uses;
+mod sealed;
 mod seen;
 mod summary;
 #[cfg(test)]
@@ -17,6 +19,7 @@ mod tests;
 
 pub use order::Order;
 pub use rotation::{NotRotated, Switched};
+pub use seal_uses::Following;
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Reason};
@@ -31,9 +34,12 @@ use crate::receipt::head;
 use crate::receipt::recorder::{Mutations, Recorded, Recorder, RequestId};
 use crate::receipt::sequencer::NotRecorded;
 use crate::receipt::trust::TrustedKey;
+use crate::seal::office::Office;
 use crate::store::Store;
 use crate::store::vault::Vault;
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use sealed::Bearing;
 use std::sync::Arc;
 
 /// How often a change is decided anew because what it was decided on changed before its commit.
@@ -55,6 +61,8 @@ pub struct Exchange {
     pub recorder: Recorder,
     /// Verify checkpoints that callers have seen: every key of this log, those before a rotation included.
     pub log_keys: ArcSwap<Vec<TrustedKey>>,
+    /// Judges and applies seals; `None` where no seals are configured.
+    pub seals: Option<Arc<Office>>,
     /// The only clock.
     pub clock: Clock,
 }
@@ -65,6 +73,8 @@ pub struct Reply {
     pub recorded: Recorded,
     /// The last key of a page that has more behind it.
     pub next: Option<[u8; 16]>,
+    /// The signature (SES_Signature, DER) on each item; empty where none bears a seal.
+    pub seals: Vec<Option<Bytes>>,
 }
 
 /// What makes a request repeatable: its id and the message it came in.
@@ -91,22 +101,33 @@ impl Exchange {
                 Ok(id) => id,
                 Err(reply) => return Ok(reply), // answered before
             };
-            let (mut findings, mut next) = (Vec::new(), None);
+            let (mut findings, mut bearing, mut next) = (Vec::new(), Vec::new(), None);
             for asked in questions {
                 match self.policy.decide(&view, caller, asked).await? {
                     Decision::Permitted(permit) => {
                         let moment = self.moment(&view, asked).await?;
                         let answered = look_up::answer(&view, &permit, asked, moment).await?; // Verified
                         self.remember_match(&view, caller, asked, &answered);
-                        findings.extend(answered.findings.into_inner());
                         next = answered.next;
+                        for finding in answered.findings.into_inner() {
+                            bearing.push(Bearing::of(asked, permit.seal(), &finding));
+                            findings.push(self.recorder.draft(&view, caller, finding)?);
+                        }
                     }
-                    Decision::Refused(refusal) => findings.push(refusal::of_question(asked, refusal)),
+                    Decision::Refused(refusal) => {
+                        let finding = refusal::of_question(asked, refusal);
+                        bearing.push(Bearing::refused(asked, refusal, &finding));
+                        findings.push(self.recorder.draft(&view, caller, finding)?);
+                    }
                 }
             }
+            if bearing.iter().any(Option::is_some) {
+                findings = self.seal(&view, caller, findings, bearing).await?; // signed and judged, not yet released
+            }
             let id = id.map(|id| id.going_on_at(next));
-            match self.recorder.record(&view, caller, findings, Mutations::default(), id.clone()).await {
-                Ok(recorded) => return Ok(Reply { recorded, next }), // durable, in the log, with its receipts
+            match self.recorder.record_drafted(findings, Mutations::default(), id.clone()).await {
+                // Durable, in the log, with its receipts.
+                Ok(recorded) => return Ok(Reply { seals: self.signatures(&recorded).await?, recorded, next }),
                 Err(NotRecorded::CheckFailed(key)) if id.is_some_and(|id| id.is_row(&key)) => {} // the same request won a race
                 Err(other) => return Err(other.into()),
             }
@@ -225,7 +246,7 @@ impl Exchange {
             return Ok(Ok(None)); // shut out since: refused like any question, and that is recorded
         }
         let (recorded, next) = self.recorder.repeat(self.store.as_ref(), answered).await?;
-        Ok(Err(Reply { recorded, next }))
+        Ok(Err(Reply { seals: self.signatures(&recorded).await?, recorded, next }))
     }
 }
 

@@ -182,6 +182,18 @@ reasons! {
     ImportFileInvalid "IMPORT_FILE_INVALID" Request 3
         zh "文件无法按所述格式读取。" then_zh "核对编码、表头和格式。"
         en "The file cannot be read as the format stated." then_en "Check encoding, header and format.";
+    SealNotAllowed "SEAL_NOT_ALLOWED" Caller 7
+        zh "不得使用此印章。" then_zh "核对共享许可是否列明该印章，印章授权是否包含本部门、本事项及证照类型或基础库；需要时请印章所属部门调整授权（BindSeal）。"
+        en "This seal may not be used here." then_en "See that your grant names the seal, and that its binding covers your department, the item and the licence type or library; its owner changes a binding (BindSeal).";
+    SealNotAccepted "SEAL_NOT_ACCEPTED" Request 9
+        zh "印章文件未通过核验，未入库。" then_zh "按所列步骤核对；请向印章系统重新申领，或请运维人员核对制章者信任锚与吊销列表。"
+        en "The seal file does not stand and was not taken in." then_en "See the steps listed; have the seal system issue it again, or have the operator check anchors and revocation lists of seal makers.";
+    SealsNotConfigured "SEALS_NOT_CONFIGURED" Hub 9
+        zh "枢纽未配置印章核验或用印服务。" then_zh "运维人员：在配置中填写 [seals]。"
+        en "The hub is not configured to hold or apply seals." then_en "Operators: fill in `[seals]` in the configuration.";
+    SealNotApplied "SEAL_NOT_APPLIED" Busy 14
+        zh "用印未成功，未答复任何内容。" then_zh "稍后重试；运维人员请查看印章系统是否应答，及其签名未通过哪一步核验（见日志）。"
+        en "The seal could not be applied, so nothing was answered." then_en "Try again later; operators: see in the log whether the seal system answered, and which step its signature failed.";
     TrustFileMissing "TRUST_FILE_MISSING" Hub 9
         zh "枢纽没有配置信任文件。" then_zh "在配置中填写 receipt.trust_file。"
         en "The hub has no trust file configured." then_en "Set `receipt.trust_file` in the configuration.";

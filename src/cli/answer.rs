@@ -15,7 +15,7 @@ use crate::receipt::statement::PAYLOAD_NAME;
 use crate::receipt::trust::{Root, Trust};
 use crate::receipt::verify::{Options, Verdict, verify_message};
 use crate::receipt::{Evidence, Kind, Outcome, Receipt, Statement};
-use crate::wire::proto::exchange::v1::{ChangeQuestion, Payload, RecordedItem};
+use crate::wire::proto::exchange::v1::{AppliedSeal, ChangeQuestion, Payload, RecordedItem};
 use bytes::Bytes;
 use clap::Args;
 use serde_json::{Value, json};
@@ -98,6 +98,8 @@ pub struct Answered {
     pub payload: Bytes,
     /// Its receipt with its checkpoint.
     pub receipt: Receipt,
+    /// The seal on it, where one was asked for.
+    pub seal: Option<AppliedSeal>,
 }
 
 impl Answered {
@@ -107,7 +109,7 @@ impl Answered {
     /// Where the hub left the receipt out.
     pub fn one(payload: Bytes, receipt: Option<Receipt>) -> Result<Self, Stop> {
         let receipt = receipt.ok_or_else(|| Stop::failed("the hub gave no receipt (答复没有回执)"))?;
-        Ok(Self { payload, receipt })
+        Ok(Self { payload, receipt, seal: None })
     }
 
     /// The answers of a reply with several, each with the checkpoint they share.
@@ -116,7 +118,7 @@ impl Answered {
     /// As [`one`](Self::one).
     pub fn several(items: Vec<RecordedItem>, checkpoint: &Bytes) -> Result<Vec<Self>, Stop> {
         let one = |item: RecordedItem| {
-            let mut answered = Self::one(item.payload, item.receipt)?;
+            let mut answered = Self { seal: item.seal, ..Self::one(item.payload, item.receipt)? };
             answered.receipt.checkpoint = checkpoint.clone();
             Ok(answered)
         };
@@ -246,6 +248,11 @@ pub fn show(
             let path = if answers.len() == 1 && listing.is_none() { path.clone() } else { numbered(path, n + 1) };
             save(&path, &answered.payload, &answered.receipt)?;
             eprintln!("wuku: evidence (证据): {}", path.display());
+            if let Some(seal) = &answered.seal {
+                let path = path.with_extension("seal");
+                std::fs::write(&path, &seal.signature).map_err(|e| Stop::failed(format!("{}: {e}", path.display())))?;
+                eprintln!("wuku: seal (签章): {}", path.display());
+            }
         }
     }
     let now_s = clock.now_ms() / 1_000;
@@ -343,7 +350,7 @@ mod tests {
             checkpoint: checkpoint.into(),
             ..Receipt::default()
         };
-        Answered { payload: canonical::encode(&payload).into(), receipt }
+        Answered { payload: canonical::encode(&payload).into(), receipt, seal: None }
     }
 
     #[test]
@@ -384,7 +391,7 @@ mod tests {
     fn a_recorded_refusal_of_another_question_is_not_believed() {
         use prost::Message;
         let one = answered(b"q");
-        let item = RecordedItem { payload: one.payload, receipt: Some(one.receipt) };
+        let item = RecordedItem { payload: one.payload, receipt: Some(one.receipt), seal: None };
         let any = prost_types::Any {
             type_url: "type.googleapis.com/wuku.exchange.v1.RecordedItem".into(),
             value: item.encode_to_vec(),
@@ -403,6 +410,7 @@ mod tests {
         let bare = RecordedItem {
             payload: one.payload.clone(),
             receipt: Some(Receipt { checkpoint: Bytes::new(), ..one.receipt.clone() }),
+            seal: None,
         };
         let all = Answered::several(vec![bare.clone(), bare], &one.receipt.checkpoint).unwrap();
         assert_eq!(all[1].receipt, one.receipt);

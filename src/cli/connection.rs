@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn a_recorded_refusal_is_saved_like_any_evidence() {
         let receipt = Receipt { leaf_index: 7, checkpoint: "c".into(), ..Receipt::default() };
-        let item = RecordedItem { payload: "p".into(), receipt: Some(receipt.clone()) };
+        let item = RecordedItem { payload: "p".into(), receipt: Some(receipt.clone()), seal: None };
         let details = tonic_types::pb::Status {
             code: 7,
             message: String::new(),

@@ -2,7 +2,8 @@
 use super::operator::{next_to, read_log_key};
 use super::{CliError, CliResult};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Seals};
+use crate::edge::seal_system;
 use crate::edge::trust::{parse_certificates, parse_crls, read_file};
 use crate::exchange::Exchange;
 use crate::library::licence::{IssuerTrust, Issuers};
@@ -11,6 +12,8 @@ use crate::policy::Policy;
 use crate::receipt::recorder::Recorder;
 use crate::receipt::start::open_log;
 use crate::receipt::trust::{Root, Trust, TrustedKey, known_keys};
+use crate::seal::office::Office;
+use crate::seal::step::Profile;
 use crate::store::rocks::{Rocks, RocksSettings};
 use crate::store::space::{Space, SpaceSettings};
 use crate::store::vault::{Kek, Vault, VaultError};
@@ -19,6 +22,7 @@ use crate::telemetry::Metrics;
 use arc_swap::ArcSwap;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use x509_cert::der::{Decode, Encode};
 
 /// The store of a configured data folder, opened.
@@ -81,6 +85,7 @@ pub async fn open(
     let node = config.hub.node.to_string();
     let recorder =
         Recorder::new(&config.hub.name, &node, vault.clone(), ledger, clock.clone()).counting(metrics.clone());
+    let seals = config.seals.as_ref().map(seal_office).transpose()?;
     Ok(Arc::new(Exchange {
         hub: config.hub.name.clone(),
         store,
@@ -89,6 +94,7 @@ pub async fn open(
         issuers,
         recorder,
         log_keys: ArcSwap::from_pointee(log_keys),
+        seals,
         clock: clock.clone(),
     }))
 }
@@ -102,6 +108,19 @@ fn of_one_suite(key: SuiteName, store: SuiteName) -> CliResult {
         "日志密钥属 {key} 套件，数据目录属 {store} 套件：请核对 keys.log_key_file 与 data.path。\n\
          The log key is of suite {key}, the data folder of suite {store}: compare keys.log_key_file and data.path."
     )))
+}
+
+/// The seals desk as configured.
+fn seal_office(seals: &Seals) -> CliResult<Arc<Office>> {
+    let profile = Profile::parse(&seals.profile).map_err(CliError)?;
+    let signer = seal_system::signer(seals).map_err(CliError)?;
+    if seals.software_keys.is_some() {
+        tracing::warn!(
+            "seals are applied with software keys, not a certified device: for demos only (软件密钥，仅供演示)"
+        );
+    }
+    let anchors = seal_system::anchors(seals).map_err(CliError)?;
+    Ok(Arc::new(Office::new(anchors, profile, signer, Duration::from_millis(seals.sign_ms_max))))
 }
 
 /// The keys of a hub, opened by the configured key-encryption key; by the next one where a rotation was cut after the keys were

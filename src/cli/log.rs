@@ -148,7 +148,7 @@ pub async fn run(args: &LogArgs, clock: &Clock) -> Result<(), Stop> {
 fn subject(subject_type: &str, code: &str) -> Result<String, Stop> {
     match subject_type {
         "licence" => licence_id(code),
-        "feature" | "credit" | "grant" | "system" | "resource" => Ok(code.to_owned()),
+        "feature" | "credit" | "grant" | "system" | "resource" | "seal" => Ok(code.to_owned()),
         _ => Ok(holder(Some(subject_type), code)?.code),
     }
 }

@@ -265,6 +265,9 @@ struct Shared {
     /// The newest checkpoint you know, as a file: the hub must continue it (已知检查点)
     #[arg(long, value_name = "CHECKPOINT")]
     seen: Option<PathBuf>,
+    /// Ask for the answer sealed as well; with --evidence FILE.json the seal goes to FILE.seal (用印：印章标识)
+    #[arg(long, value_name = "SEAL")]
+    sealed_by: Option<String>,
     #[command(flatten)]
     answer: AnswerArgs,
 }
@@ -355,6 +358,10 @@ pub async fn run(args: &LookupArgs, clock: &Clock) -> Result<(), Stop> {
         return Err(Stop::failed("fewer answers than questions (答复少于问题)"));
     }
     show(&shared.answer, &pairs, listing, clock)?;
+    let bare = pairs.iter().any(|(answered, _)| answered.seal.is_none());
+    if shared.sealed_by.is_some() && bare {
+        return Err(Stop::failed("asked sealed, but an answer bears no seal (要求用印，答复却没有签章)"));
+    }
     Ok(())
 }
 
@@ -366,22 +373,22 @@ async fn ask(shared: &Shared, ready: &Ready, clock: &Clock) -> Result<(Vec<Answe
     let stopped = |status: Status| {
         refusal(&shared.answer, &status, Asked::Question(questions.first().map_or(&[], |q| q.as_ref())), clock)
     };
-    let one = |payload: Bytes, receipt| Ok((vec![Answered::one(payload, receipt)?], None));
+    let one = |payload: Bytes, receipt, seal| Ok((vec![Answered { seal, ..Answered::one(payload, receipt)? }], None));
     match ready.clone() {
         Ready::LookUp(question) => {
             let message = LookUpRequest { question, ..Default::default() };
             let reply = client.look_up(request(message)).await.map_err(stopped)?.into_inner();
-            one(reply.payload, reply.receipt)
+            one(reply.payload, reply.receipt, reply.seal)
         }
         Ready::Match(question) => {
             let message = MatchRequest { question, ..Default::default() };
             let reply = client.r#match(request(message)).await.map_err(stopped)?.into_inner();
-            one(reply.payload, reply.receipt)
+            one(reply.payload, reply.receipt, reply.seal)
         }
         Ready::Derive(question) => {
             let message = DeriveRequest { question, ..Default::default() };
             let reply = client.derive(request(message)).await.map_err(stopped)?.into_inner();
-            one(reply.payload, reply.receipt)
+            one(reply.payload, reply.receipt, reply.seal)
         }
         Ready::Holder(question) => {
             let message = LookUpHolderRequest { question, ..Default::default() };

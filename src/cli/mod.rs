@@ -8,6 +8,7 @@ pub mod client; // how a command reaches a hub
 pub mod connection; // what every command that talks to a hub shares
 pub mod demo; // a city, a scenario, a hub to try
 pub mod dev_certs; // certificates to try it with
+pub mod dev_seals; // seals to try it with
 pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod grant; // what a system may ask
@@ -22,6 +23,7 @@ pub mod operator; // what a command has the running hub do
 pub mod recover; // a new log after a loss
 pub mod restore; // a backup checked whole and put in place
 pub mod rotate; // another key while the hub answers
+pub mod seal; // a department's seals
 pub mod serve; // answers until it is told to stop
 pub mod sign; // what a department does with its own key
 pub mod trust; // the list of log keys, and its signature
@@ -57,6 +59,8 @@ enum Command {
     Grant(grant::GrantArgs),
     /// Departments, systems, resources, licence types (目录)
     Catalogue(catalogue::CatalogueArgs),
+    /// Import, bind and list seals; who used them (电子印章)
+    Seal(seal::SealArgs),
     /// Checkpoints, entries and proofs of the log; who looked at a subject (日志与证明)
     Log(log::LogArgs),
     /// Check evidence offline against a trust file (离线核验证据)
@@ -83,6 +87,8 @@ enum Command {
     Trust(trust::TrustArgs),
     /// Make certificates to try a hub with; never for production (生成开发用证书)
     DevCerts(dev_certs::DevCertsArgs),
+    /// Make demo seals whose face says 演示, with the authority and signers they need (演示印章)
+    DevSeals(dev_seals::DevSealsArgs),
 }
 
 /// Runs the command line.
@@ -98,6 +104,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Lookup(args) => connection::run(lookup::run(&args, &clock)),
         Command::Grant(args) => connection::run(grant::run(&args, &clock)),
         Command::Catalogue(args) => connection::run(catalogue::run(&args, &clock)),
+        Command::Seal(args) => connection::run(seal::run(&args, &clock)),
         Command::Log(args) => connection::run(log::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
         Command::Document(args) => crate::paper::command::run(&args, &clock),
@@ -111,6 +118,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Recover(args) => said(recover::run(&args, &clock)),
         Command::Trust(args) => said(trust::run(&args)),
         Command::DevCerts(args) => said(dev_certs::run(&args, &clock)),
+        Command::DevSeals(args) => said(dev_seals::run(&args, &clock)),
     }
 }
 

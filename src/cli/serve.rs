@@ -11,6 +11,7 @@ use crate::edge::intake_service::IntakeRpc;
 use crate::edge::licence_service::LicenceRpc;
 use crate::edge::listener::Listener;
 use crate::edge::receipt_service::{Papers, ReceiptRpc, TrustNote};
+use crate::edge::seal_service::SealRpc;
 use crate::edge::trust::TrustStore;
 use crate::exchange::Exchange;
 use crate::intake::Intake;
@@ -24,6 +25,7 @@ use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeServiceSe
 use crate::wire::proto::intake::v1::intake_service_server::IntakeServiceServer;
 use crate::wire::proto::licence::v1::licence_service_server::LicenceServiceServer;
 use crate::wire::proto::receipt::v1::receipt_service_server::ReceiptServiceServer;
+use crate::wire::proto::seal::v1::seal_service_server::SealServiceServer;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,7 +101,7 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
         println!("{}", serde_json::json!({ "address": grpc.to_string(), "adminAddress": http.to_string() }));
     }
     tracing::info!(%grpc, admin = %http, hub = config.hub.name, "answering");
-    let routes = routes(&config, &exchange, trust_note).await?;
+    let routes = routes(&config, &exchange, trust_note, stopping.subscribe()).await?;
     let parts = (&config.listen, &config.limits, &metrics);
     edge::serve(listener, routes, parts, asked_to_stop(stopping.clone())).await?;
     match exchange.recorder.ledger().stopped().borrow().as_ref() {
@@ -109,7 +111,12 @@ async fn serve(config: Config, clock: Clock, json: bool) -> CliResult {
 }
 
 /// Every service, with its message sizes bounded both ways.
-async fn routes(config: &Config, exchange: &Arc<Exchange>, trust_note: TrustNote) -> CliResult<Routes> {
+async fn routes(
+    config: &Config,
+    exchange: &Arc<Exchange>,
+    trust_note: TrustNote,
+    stopping: tokio::sync::watch::Receiver<bool>,
+) -> CliResult<Routes> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<ExchangeServiceServer<ExchangeRpc>>().await;
     let reflection =
@@ -124,6 +131,8 @@ async fn routes(config: &Config, exchange: &Arc<Exchange>, trust_note: TrustNote
     let service = LicenceServiceServer::new(LicenceRpc::new(exchange.clone()));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let service = CatalogueServiceServer::new(CatalogueRpc::new(exchange.clone()));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let service = SealServiceServer::new(SealRpc::new(exchange.clone(), stopping));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let intake = Intake::new(exchange.clone());
     let resumed = intake.resume_all().await?;
@@ -207,7 +216,7 @@ async fn stop_on_signal(
     stopping.send_replace(true);
 }
 
-/// Issuer CAs and revocation lists are taken over while the hub runs; unreadable ones leave the old in force.
+/// Issuer CAs, anchors for seals and revocation lists are taken over while the hub runs; unreadable ones leave the old in force.
 async fn keep_issuers_fresh(config: Config, exchange: Arc<Exchange>, every: Duration) {
     let mut tick = tokio::time::interval(every);
     loop {
@@ -216,6 +225,12 @@ async fn keep_issuers_fresh(config: Config, exchange: Arc<Exchange>, every: Dura
             Ok(trust) => exchange.issuers.store(Arc::new(trust)),
             Err(CliError(why)) => {
                 tracing::error!(why, "issuer certificates cannot be read; the old ones stay in force")
+            }
+        }
+        if let (Some(seals), Some(office)) = (&config.seals, &exchange.seals) {
+            match edge::seal_system::anchors(seals) {
+                Ok(anchors) => office.believe(anchors),
+                Err(why) => tracing::error!(why, "anchors for seals cannot be read; the old ones stay in force"),
             }
         }
     }

@@ -5,7 +5,7 @@ use crate::edge::identity::hex;
 use crate::library::schema::Library;
 use crate::receipt::report::Language;
 use crate::receipt::{Kind, Outcome};
-use crate::wire::proto::exchange::v1::{Absence, Access, Payload, Truth, payload::Answer};
+use crate::wire::proto::exchange::v1::{Absence, Access, ListedSealUse, Payload, Truth, payload::Answer};
 use crate::wire::proto::library::v1::{
     Date, Geometry, IssuerStanding, LicenceStanding, LicenceState, Provenance, Record,
 };
@@ -82,6 +82,18 @@ pub fn of_payload(payload: &Payload, language: Language) -> (String, Vec<Row>) {
                 rows.push((say(("下一页", "next page")), format!("--before {}", list.next_before_index)));
             }
             format!("{}: {}", say(("查询记录", "accesses")), list.accesses.len())
+        }
+        Some(Answer::SealUse(used)) => {
+            rows.push((say(("签名时间", "signed")), instant(used.signed_at_s.saturating_mul(1_000))));
+            rows.push((say(("用印方式", "signer")), used.signer.clone()));
+            say(("用印", "seal applied"))
+        }
+        Some(Answer::SealUseList(list)) => {
+            rows.extend(list.uses.iter().map(|used| of_seal_use(used, language)));
+            if list.next_before_index > 0 {
+                rows.push((say(("下一页", "next page")), format!("--before {}", list.next_before_index)));
+            }
+            format!("{}: {}", say(("用印记录", "uses of the seal")), list.uses.len())
         }
         Some(Answer::Summary(summary)) => {
             rows.extend(summary.counts.iter().map(|count| (count.reason.clone(), count.count.to_string())));
@@ -273,6 +285,20 @@ fn of_access(access: &Access, language: Language) -> Row {
     (format!("#{} {}", access.index, instant(access.time_s.saturating_mul(1_000))), text)
 }
 
+fn of_seal_use(used: &ListedSealUse, language: Language) -> Row {
+    let used = used.clone();
+    let access = Access {
+        index: used.index,
+        time_s: used.time_s,
+        kind: used.kind,
+        caller: used.caller,
+        operator: used.operator,
+        purpose: used.purpose,
+        outcome: used.outcome,
+    };
+    of_access(&access, language)
+}
+
 fn truth(truth: Truth, reason: &str, yes: Both, no: Both, language: Language) -> String {
     let word = match truth {
         Truth::Yes => yes,
@@ -297,6 +323,7 @@ fn of_library(library: Library) -> Both {
         Library::LicenceType => ("证照类型", "licence type"),
         Library::IssuerKey => ("签发密钥", "issuer key"),
         Library::Import => ("导入批次", "import"),
+        Library::Seal => ("电子印章", "seal"),
     }
 }
 

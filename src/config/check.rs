@@ -14,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{CHECK_PATH, Config, ConfigFault, fault};
 use crate::clock::Clock;
+use crate::edge::seal_system;
 use crate::edge::trust::{TrustError, cover, parse_certificates, parse_crls, read_file};
 
 /// What the configuration is to be used for next.
@@ -52,6 +53,7 @@ impl Config {
         self.check_places(stage, &mut faults);
         self.check_tls(now_s, &mut faults);
         self.check_issuers(now_s, &mut faults);
+        self.check_seals(&mut faults);
         self.check_numbers(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
@@ -136,6 +138,43 @@ impl Config {
                     faults.push(unreadable(field, path, &e, remedy));
                 }
             }
+        }
+    }
+
+    fn check_seals(&self, faults: &mut Faults) {
+        let Some(seals) = &self.seals else { return };
+        let mut wrong = |field: &str, zh: &str, why: String, remedy| {
+            faults.push(fault(&format!("seals.{field}"), format!("{zh}：{why}"), why, remedy));
+        };
+        match seal_system::anchors(seals) {
+            Ok(anchors) if anchors.seal_makers.is_empty() => {
+                let why = "no seal-maker.pem: every seal would be refused".to_owned();
+                wrong(
+                    "anchors",
+                    "没有制章者信任锚",
+                    why,
+                    ("放入制章者根证书", "put the seal makers' root certificate there"),
+                );
+            }
+            Ok(_) => {}
+            Err(why) => wrong("anchors", "信任锚无法读取", why, CHECK_PATH),
+        }
+        if let Err(why) = crate::seal::step::Profile::parse(&seals.profile) {
+            wrong("profile", "没有这一核验规则", why, LOWER);
+        }
+        if !(100..=30_000).contains(&seals.sign_ms_max) {
+            wrong("sign_ms_max", "超出 100 至 30000", "outside 100 to 30000".into(), LOWER);
+        }
+        if seals.service.is_some() && seals.software_keys.is_some() {
+            let remedy = ("只留一种", "keep one of them");
+            wrong("software_keys", "与 seals.service 不能并用", "not together with seals.service".into(), remedy);
+        }
+        if let Some(service) = &seals.service {
+            check_private("seals.service.key_file", &service.key_file, faults);
+        }
+        if let Err(why) = seal_system::signer(seals) {
+            let zh = format!("用印方式无法启用：{why}");
+            faults.push(fault("seals", zh, why, CHECK_PATH));
         }
     }
 
@@ -310,6 +349,7 @@ fn absolute(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
     use crate::cli::dev_certs::{Authority, DevCerts, DevDepartment, Validity};
+    use crate::cli::dev_seals::{DevSeal, DevSeals};
     use std::fs;
 
     /// A folder with everything a hub needs, and its configuration.
@@ -357,6 +397,26 @@ mod tests {
     fn a_sound_configuration_has_no_fault() {
         let (_folder, config) = sound();
         assert_eq!(faulty(&config), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_seals_section_is_named() {
+        let with = |spoil: fn(&mut super::super::Seals)| {
+            let (folder, mut config) = sound();
+            let wanted = DevSeal { id: "33109900000001".into(), uscc: "11331099MB0000000X".into(), name: "局".into() };
+            let seals = DevSeals::make(&folder.path().join("seals"), &[wanted], &Clock::system()).unwrap();
+            let (anchors, software_keys) = (seals.anchors(), Some(seals.signers()));
+            let mut section = super::super::Seals { anchors, software_keys, ..Default::default() };
+            spoil(&mut section);
+            config.seals = Some(section);
+            faulty(&config)
+        };
+        assert_eq!(with(|_| {}), Vec::<String>::new());
+        assert_eq!(with(|seals| seals.anchors = "/nonexistent".into()), ["seals.anchors"]);
+        assert_eq!(with(|seals| seals.profile = "strict".into()), ["seals.profile"]);
+        assert_eq!(with(|seals| seals.sign_ms_max = 1), ["seals.sign_ms_max"]);
+        assert_eq!(with(|seals| seals.software_keys = Some("/nonexistent".into())), ["seals"]);
+        assert_eq!(with(|seals| seals.service = Some(Default::default())), ["seals.software_keys", "seals"]);
     }
 
     #[test]

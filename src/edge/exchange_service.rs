@@ -6,13 +6,12 @@ use crate::exchange::{Exchange, Reply, Request as Repeat};
 use crate::failure::{Failure, Reason};
 use crate::library::question::Asked;
 use crate::limits::BATCH_ITEMS_MAX;
-use crate::receipt::recorder::Recorded;
 use crate::wire::order::request_id_is_sane;
 use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeService;
 use crate::wire::proto::exchange::v1::{
-    BatchLookUpRequest, BatchLookUpResponse, DeriveRequest, DeriveResponse, LookUpAreaRequest, LookUpAreaResponse,
-    LookUpHolderRequest, LookUpHolderResponse, LookUpRequest, LookUpResponse, MatchRequest, MatchResponse,
-    RecordedItem,
+    AppliedSeal, BatchLookUpRequest, BatchLookUpResponse, DeriveRequest, DeriveResponse, LookUpAreaRequest,
+    LookUpAreaResponse, LookUpHolderRequest, LookUpHolderResponse, LookUpRequest, LookUpResponse, MatchRequest,
+    MatchResponse, RecordedItem,
 };
 use crate::wire::proto::receipt::v1::{Kind, Receipt};
 use crate::wire::question::{self, Faults};
@@ -64,7 +63,8 @@ impl ExchangeService for ExchangeRpc {
         let asked = question::look_up(question, Kind::LookUp, caller_signature).map(|q| vec![q]);
         let reply = self.ask(&called, &request_id, asked).await?;
         let item = answered(&reply.recorded, called.request.as_ref())?;
-        Ok(Response::new(LookUpResponse { payload: item.payload().clone(), receipt: Some(item.receipt().clone()) }))
+        let (payload, receipt) = (item.payload().clone(), Some(item.receipt().clone()));
+        Ok(Response::new(LookUpResponse { payload, receipt, seal: seal_on(&reply, 0, With::Checkpoint) }))
     }
 
     async fn batch_look_up(
@@ -75,7 +75,7 @@ impl ExchangeService for ExchangeRpc {
         let BatchLookUpRequest { questions, request_id } = called.message.clone();
         let asked = batch(questions);
         let reply = self.ask(&called, &request_id, asked).await?;
-        let (items, checkpoint) = shared(&reply.recorded);
+        let (items, checkpoint) = shared(&reply);
         Ok(Response::new(BatchLookUpResponse { items, checkpoint }))
     }
 
@@ -85,7 +85,8 @@ impl ExchangeService for ExchangeRpc {
         let asked = question::matching(question, caller_signature).map(|q| vec![q]);
         let reply = self.ask(&called, &request_id, asked).await?;
         let item = answered(&reply.recorded, called.request.as_ref())?;
-        Ok(Response::new(MatchResponse { payload: item.payload().clone(), receipt: Some(item.receipt().clone()) }))
+        let (payload, receipt) = (item.payload().clone(), Some(item.receipt().clone()));
+        Ok(Response::new(MatchResponse { payload, receipt, seal: seal_on(&reply, 0, With::Checkpoint) }))
     }
 
     async fn derive(&self, request: Request<DeriveRequest>) -> Result<Response<DeriveResponse>, Status> {
@@ -94,7 +95,8 @@ impl ExchangeService for ExchangeRpc {
         let asked = question::derive(question, caller_signature).map(|q| vec![q]);
         let reply = self.ask(&called, &request_id, asked).await?;
         let item = answered(&reply.recorded, called.request.as_ref())?;
-        Ok(Response::new(DeriveResponse { payload: item.payload().clone(), receipt: Some(item.receipt().clone()) }))
+        let (payload, receipt) = (item.payload().clone(), Some(item.receipt().clone()));
+        Ok(Response::new(DeriveResponse { payload, receipt, seal: seal_on(&reply, 0, With::Checkpoint) }))
     }
 
     async fn look_up_holder(
@@ -106,7 +108,7 @@ impl ExchangeService for ExchangeRpc {
         let asked = question::by_holder(question).map(|q| vec![q]);
         let reply = self.ask(&called, &request_id, asked).await?;
         answered(&reply.recorded, called.request.as_ref())?;
-        let (items, checkpoint) = shared(&reply.recorded);
+        let (items, checkpoint) = shared(&reply);
         Ok(Response::new(LookUpHolderResponse { items, checkpoint, truncated: reply.next.is_some() }))
     }
 
@@ -117,7 +119,7 @@ impl ExchangeService for ExchangeRpc {
         let asked = question::by_place(question, |token| tokens.read(token)).map(|q| vec![q]);
         let reply = self.ask(&called, &request_id, asked).await?;
         answered(&reply.recorded, called.request.as_ref())?;
-        let (items, checkpoint) = shared(&reply.recorded);
+        let (items, checkpoint) = shared(&reply);
         let next_page_token = reply.next.map(|key| tokens.make(&key)).unwrap_or_default();
         Ok(Response::new(LookUpAreaResponse { items, checkpoint, next_page_token }))
     }
@@ -145,12 +147,32 @@ fn batch(questions: Vec<Bytes>) -> Result<Vec<Asked>, Failure> {
     if faults.is_empty() { Ok(asked) } else { Err(Failure::malformed(faults)) }
 }
 
+/// Whether a receipt is sent with its checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum With {
+    Checkpoint,
+    NoCheckpoint,
+}
+
+/// The seal on an item of a reply, with the record of its use.
+fn seal_on(reply: &Reply, n: usize, with: With) -> Option<AppliedSeal> {
+    let signature = reply.seals.get(n).cloned().flatten()?;
+    let used = reply.recorded.items().get(n)?.seal_use()?;
+    let mut receipt = used.receipt().clone();
+    if with == With::NoCheckpoint {
+        receipt.checkpoint = Bytes::new();
+    }
+    Some(AppliedSeal { signature, use_payload: used.payload().clone(), use_receipt: Some(receipt) })
+}
+
 /// The items of a reply without their checkpoint, and the checkpoint they share.
-fn shared(recorded: &Recorded) -> (Vec<RecordedItem>, Bytes) {
-    let checkpoint = recorded.items().first().map(|item| item.receipt().checkpoint.clone()).unwrap_or_default();
-    let items = recorded.items().iter().map(|item| RecordedItem {
+fn shared(reply: &Reply) -> (Vec<RecordedItem>, Bytes) {
+    let items = reply.recorded.items();
+    let checkpoint = items.first().map(|item| item.receipt().checkpoint.clone()).unwrap_or_default();
+    let items = items.iter().enumerate().map(|(n, item)| RecordedItem {
         payload: item.payload().clone(),
         receipt: Some(Receipt { checkpoint: Bytes::new(), ..item.receipt().clone() }),
+        seal: seal_on(reply, n, With::NoCheckpoint),
     });
     (items.collect(), checkpoint)
 }

@@ -22,6 +22,8 @@ pub mod listener;
 pub mod operator;
 pub mod page;
 pub mod receipt_service;
+pub mod seal_service;
+pub mod seal_system;
 pub mod share;
 pub mod stack;
 pub mod status;

@@ -270,8 +270,9 @@ impl InFlight {
 
 const SAY_EVERY: Duration = Duration::from_secs(1);
 /// Streams that wait for something; the time they take says nothing of how busy the hub is.
-const WAITING: [&str; 4] = [
+const WAITING: [&str; 5] = [
     IMPORT,
+    WATCH,
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -335,10 +336,12 @@ impl Deadlines {
 }
 
 const IMPORT: &str = "/wuku.intake.v1.IntakeService/Import";
+const WATCH: &str = "/wuku.seal.v1.SealService/WatchSealUses";
 
 impl Around for Deadlines {
     async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
-        let most = if request.uri().path() == IMPORT { self.most_for_imports } else { self.most };
+        let long = [IMPORT, WATCH].contains(&request.uri().path());
+        let most = if long { self.most_for_imports } else { self.most };
         let asked = request.headers().get("grpc-timeout").and_then(parse_timeout);
         let left = asked.unwrap_or(most).min(most).saturating_sub(self.reserve);
         let id = request.extensions().get::<RequestId>().cloned();

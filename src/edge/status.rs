@@ -66,7 +66,7 @@ fn refused(item: &RecordedItem, request: Option<&RequestId>) -> Status {
     let id = request.map_or("", |RequestId(id)| id);
     let base = Status::with_error_details(Code::PermissionDenied, text(reason), details(&reason.into(), id));
     let Ok(mut whole) = RpcStatus::decode(base.details()) else { return base };
-    let proof = Item { payload: item.payload().clone(), receipt: Some(item.receipt().clone()) };
+    let proof = Item { payload: item.payload().clone(), receipt: Some(item.receipt().clone()), seal: None };
     whole.details.push(prost_types::Any {
         type_url: format!("type.googleapis.com/{}.{}", "wuku.exchange.v1", "RecordedItem"),
         value: proof.encode_to_vec(),

@@ -61,6 +61,7 @@ mod tests {
             issuers: Issuers::default(),
             recorder: house.recorder().clone(),
             log_keys: arc_swap::ArcSwap::default(),
+            seals: None,
             clock: house::clock(),
         };
         (house, exchange)

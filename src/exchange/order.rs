@@ -4,10 +4,11 @@ use crate::failure::Failure;
 use crate::intake;
 use crate::library::record::View;
 use crate::library::transition::{Ordered, Transition};
-use crate::library::{catalogue, licence};
+use crate::library::{catalogue, licence, seal};
 use crate::policy::Permit;
 use crate::wire::proto::catalogue::v1 as c;
 use crate::wire::proto::licence::v1 as l;
+use crate::wire::proto::seal::v1 as s;
 
 /// A change as requested.
 #[allow(missing_docs, reason = "each is the request of the rpc of that name")]
@@ -23,6 +24,8 @@ pub enum Order<'a> {
     ApplyGrant(&'a c::ApplyGrantRequest),
     DecideGrant(&'a c::DecideGrantRequest),
     WithdrawGrant(&'a c::WithdrawGrantRequest),
+    ImportSeal(&'a s::ImportSealRequest),
+    BindSeal(&'a s::BindSealRequest),
     Import(&'a intake::Step<'a>),
 }
 
@@ -48,6 +51,12 @@ impl Exchange {
             Order::ApplyGrant(r) => catalogue::apply(view, permit, r, ordered).await.map(|(transition, _)| transition),
             Order::DecideGrant(r) => catalogue::decide(view, permit, r, ordered).await,
             Order::WithdrawGrant(r) => catalogue::withdraw(view, permit, r, ordered).await,
+            Order::ImportSeal(r) => {
+                let office = self.office()?;
+                let judged = office.judge(&r.esl, view.now_ms / 1_000).await?;
+                seal::import(view, permit, r, &judged, office.profile(), ordered).await
+            }
+            Order::BindSeal(r) => seal::bind(view, permit, r, ordered).await,
             Order::Import(step) => intake::check(view, permit, step, ordered).await,
         }
     }

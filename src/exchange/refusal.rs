@@ -44,7 +44,7 @@ pub(super) fn of_accesses(asked: &AccessAsked, refusal: Refusal) -> Finding {
     access::finding(asked, Outcome::Refused, said(refusal))
 }
 
-fn said(refusal: Refusal) -> Answer {
+pub(super) fn said(refusal: Refusal) -> Answer {
     Answer::Refusal(Said {
         reason: refusal.reason.name().to_owned(),
         text_zh: refusal.reason.text_zh().to_owned(),

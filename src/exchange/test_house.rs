@@ -158,6 +158,7 @@ impl Ground {
             issuers: Issuers::from_pointee(self.issuer_trust()),
             recorder: Recorder::new(HUB, "1", vault, ledger, clock.clone()),
             log_keys,
+            seals: None,
             clock,
         });
         let house = House { exchange, commits, mortal };

@@ -131,6 +131,7 @@ impl Asking {
                 complete: false,
                 mode: None,
             },
+            seal: None,
         };
         let reply = self.house.exchange.answer(&self.desk, &[asked], Request { id: "", message: b"" }).await.unwrap();
         reply.recorded.single().unwrap().outcome()

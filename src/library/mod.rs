@@ -15,6 +15,7 @@ mod project; // cutting a record to what may be seen
 pub mod question; // what can be asked
 pub mod record; // the one shape of every held thing
 pub mod schema; // the fields of every library
+pub mod seal; // seals of departments
 pub mod transition; // a change that was checked whole
 mod verified; // the proof that it was
 

@@ -24,6 +24,8 @@ pub struct Asked {
     pub caller_signature: Option<CallerSignature>,
     /// The question itself.
     pub question: Question,
+    /// The seal the answer is to bear as well.
+    pub seal: Option<String>,
 }
 
 /// A point in the hub's two times; both absent means now.

@@ -363,6 +363,21 @@ impl View {
         page.rows.into_iter().map(|(key, value)| self.open(library, &key, &value.body)).collect()
     }
 
+    /// One version of a record.
+    ///
+    /// # Errors
+    /// As [`View::newest`].
+    pub async fn version(
+        &self,
+        library: Library,
+        index_key: &IndexKey,
+        version: u64,
+    ) -> Result<Option<Opened>, Failure> {
+        let key = key_space::record_row(library.number(), index_key, version);
+        let value = self.snapshot.get(&key).await.map_err(from_store)?;
+        value.map(|value| self.open(library, &key, &value.body)).transpose()
+    }
+
     /// Which entry brought a version; `None` only while its commit is not visible.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use super::grant::{EVERY_SCOPE, covers, mode_of, term_covers};
 use super::known::Known;
 use super::quota::Quota;
 use super::role::{Operation, allowed_roles};
+use super::seal::{self, SealPermit};
 use super::throttle::Throttle;
 use crate::failure::{Failure, Reason};
 use crate::library::day;
@@ -28,6 +29,7 @@ pub struct Policy {
 pub struct Permit {
     system: Arc<System>,
     candidates: Vec<Candidate>,
+    seal: Option<Arc<SealPermit>>,
 }
 
 /// One grant that covers the question, with the resource it opens.
@@ -86,6 +88,12 @@ impl Permit {
         self.candidates.iter().find(opens)
     }
 
+    /// The seal its answers are to bear; `None` where none was asked for.
+    #[must_use]
+    pub fn seal(&self) -> Option<&Arc<SealPermit>> {
+        self.seal.as_ref()
+    }
+
     /// All grants that cover the question.
     #[must_use]
     pub fn candidates(&self) -> &[Candidate] {
@@ -107,7 +115,8 @@ impl Policy {
         Self { known: Known::default(), quota: Quota::new(questions_per_day), throttle: Throttle::default() }
     }
 
-    /// Decides a question: the system is known and enabled, has a role that may ask, and a grant covers what it asks.
+    /// Decides a question: the system is known and enabled, has a role that may ask, and a grant covers what it asks; where it is asked
+    /// sealed, the grant names the seal and the seal's binding covers the question.
     ///
     /// # Errors
     /// [`Reason::QuotaExceeded`], [`Reason::MatchThrottled`]: counted, not recorded one by one. Damage and store faults.
@@ -140,6 +149,16 @@ impl Policy {
             let (fields, mode) = (filed.fields.clone(), mode_of(grant));
             candidates.push((Candidate { grant: reference, resource, fields, mode }, grant.quota_per_day));
         }
+        let mut permitted_seal = None;
+        if let (Some(id), false) = (&asked.seal, candidates.is_empty()) {
+            let names = |grant: &str| filed.iter().any(|f| f.grant.id == grant && seal::grant_names(&f.grant, id));
+            candidates.retain(|(candidate, _)| names(&candidate.grant.id));
+            let (department, question) = (&system.department, &asked.question);
+            permitted_seal = seal::permitted(view, id, department, question, &asked.purpose).await?;
+            if candidates.is_empty() || permitted_seal.is_none() {
+                return Ok(Decision::Refused(Refusal { reason: Reason::SealNotAllowed }));
+            }
+        }
         // Where several grants cover a record, the one that opens most answers; the same one every time.
         candidates.sort_by(|(a, _), (b, _)| b.mode.cmp(&a.mode).then_with(|| a.grant.id.cmp(&b.grant.id)));
         let (candidates, exhausted) = self.charged(view, candidates);
@@ -153,7 +172,7 @@ impl Policy {
             let subject_ref = view.vault().subject_ref(&subject.code_type, &subject.code);
             self.throttle.admit(&caller.department, &subject_ref, view.now_ms)?;
         }
-        Ok(Decision::Permitted(Permit { system, candidates }))
+        Ok(Decision::Permitted(Permit { system, candidates, seal: permitted_seal }))
     }
 
     /// Of the grants that open the same records, the first that is not used up today: it alone can answer, so it alone is charged.
@@ -192,7 +211,7 @@ impl Policy {
         if !allowed_roles(operation).iter().any(|role| system.roles().any(|r| r == *role)) {
             return refused(Reason::RoleNotAllowed);
         }
-        Ok(Decision::Permitted(Permit { system: system.clone(), candidates: Vec::new() }))
+        Ok(Decision::Permitted(Permit { system: system.clone(), candidates: Vec::new(), seal: None }))
     }
 
     /// Takes back the try that a match was admitted with: it did not miss.

@@ -8,6 +8,7 @@ mod grant;
 mod known;
 mod quota;
 mod role;
+mod seal;
 mod throttle;
 
 pub use caller::Caller;
@@ -15,4 +16,5 @@ pub use decide::{Candidate, Decision, Permit, Policy, Refusal};
 pub use grant::{EVERY_SCOPE, GrantFault, covers, scope_index, term_covers};
 pub use quota::Quota;
 pub use role::{Operation, allowed_roles, roles_separate};
+pub use seal::SealPermit;
 pub use throttle::Throttle;

@@ -39,6 +39,11 @@ pub enum Operation {
     GetInclusionProof,
     GetConsistencyProof,
     ListAccesses,
+    ImportSeal,
+    BindSeal,
+    ListSeals,
+    ListSealUses,
+    WatchSealUses,
 }
 
 impl Operation {
@@ -78,6 +83,11 @@ impl Operation {
         Self::GetInclusionProof,
         Self::GetConsistencyProof,
         Self::ListAccesses,
+        Self::ImportSeal,
+        Self::BindSeal,
+        Self::ListSeals,
+        Self::ListSealUses,
+        Self::WatchSealUses,
     ];
 }
 
@@ -116,7 +126,13 @@ pub fn allowed_roles(operation: Operation) -> &'static [Role] {
             &[Role::Source, Role::DataAuthority, Role::SecurityAdministrator, Role::Consumer, Role::Clerk]
         }
         Operation::ListAccesses => &[Role::Auditor, Role::AuditAdministrator, Role::DataAuthority],
-        Operation::ListLicenceTypes
+        Operation::ImportSeal | Operation::BindSeal => &[Role::DataAuthority, Role::Source],
+        // Of whose department the seal is not, only auditors: decided where the seal is read.
+        Operation::ListSealUses | Operation::WatchSealUses => {
+            &[Role::Source, Role::Consumer, Role::Clerk, Role::DataAuthority, Role::Auditor, Role::AuditAdministrator]
+        }
+        Operation::ListSeals
+        | Operation::ListLicenceTypes
         | Operation::WhoAmI
         | Operation::ListDepartments
         | Operation::ListSystems

@@ -32,10 +32,10 @@ pub struct AccessAsked {
     pub limit: usize,
 }
 
-/// A list of which every line was opened under its entry's commitment. Made only here.
+/// A list of which every line was opened under its entry's commitment. Made only here and for the uses of seals beside.
 #[must_use]
 #[derive(Clone, Debug)]
-pub struct Attested(Finding);
+pub struct Attested(pub(super) Finding);
 
 impl Attested {
     /// The list, to be recorded.
@@ -126,6 +126,6 @@ pub fn committed(suite: SuiteName, kept: &KeptStatement, entry: &Entry) -> Resul
     statement::parse(&kept.statement).map_err(damaged)
 }
 
-fn damaged(why: impl std::fmt::Display) -> Failure {
+pub(super) fn damaged(why: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::RecordDamaged).because(format!("log: {why}"))
 }

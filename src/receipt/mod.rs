@@ -31,6 +31,8 @@ pub mod recorder; // from a finding to a recorded answer
 #[cfg(feature = "hub")]
 pub mod recover; // a new log after a loss
 #[cfg(feature = "hub")]
+pub mod seal_uses; // who used a seal
+#[cfg(feature = "hub")]
 pub mod sequencer;
 #[cfg(feature = "hub")]
 pub mod start;

@@ -7,8 +7,10 @@ use super::Kind;
 use super::canonical::{self, NotCanonical};
 use crate::wire::proto::exchange::v1::{
     AreaQuestion, AsOf, ChangeQuestion, Context, DeriveQuestion, HolderQuestion, LookUpQuestion, MatchQuestion,
+    SealUseQuestion,
 };
 use crate::wire::proto::receipt::v1::{AccessQuestion, Operator, Purpose};
+use crate::wire::proto::seal::v1::SealUseListQuestion;
 
 /// What every question carries, whatever its kind.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,6 +40,8 @@ pub const fn message_name(kind: Kind) -> &'static str {
         Kind::Holder => "wuku.exchange.v1.HolderQuestion",
         Kind::Area => "wuku.exchange.v1.AreaQuestion",
         Kind::AccessList => "wuku.receipt.v1.AccessQuestion",
+        Kind::SealUse => "wuku.exchange.v1.SealUseQuestion",
+        Kind::SealUseList => "wuku.seal.v1.SealUseListQuestion",
         _ => "wuku.exchange.v1.ChangeQuestion",
     }
 }
@@ -56,6 +60,14 @@ pub fn read(kind: Kind, bytes: &[u8]) -> Result<Echo, NotCanonical> {
         Kind::AccessList => {
             let question: AccessQuestion = canonical::decode(bytes)?;
             let AccessQuestion { nonce, purpose, operator, .. } = question;
+            Echo { nonce, is_nonce: true, purpose, operator, ..Echo::default() }
+        }
+        Kind::SealUse => {
+            let SealUseQuestion { purpose, operator, .. } = canonical::decode(bytes)?;
+            Echo { purpose, operator, ..Echo::default() }
+        }
+        Kind::SealUseList => {
+            let SealUseListQuestion { nonce, purpose, operator, .. } = canonical::decode(bytes)?;
             Echo { nonce, is_nonce: true, purpose, operator, ..Echo::default() }
         }
         _ => {

@@ -66,6 +66,7 @@ pub struct RecordedItem {
     payload: Bytes,
     receipt: Receipt,
     outcome: Outcome,
+    seal_use: Option<Box<RecordedItem>>,
 }
 
 impl RecordedItem {
@@ -86,6 +87,12 @@ impl RecordedItem {
     pub fn outcome(&self) -> Outcome {
         self.outcome
     }
+
+    /// The use of a seal that was recorded with it; refused ones too.
+    #[must_use]
+    pub fn seal_use(&self) -> Option<&Self> {
+        self.seal_use.as_deref()
+    }
 }
 
 /// A reply that the log has durably taken, with its receipts. The edge turns nothing else into a response.
@@ -96,6 +103,18 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Items in the order of their entries; the use of a seal goes with the answer before it.
+    fn folded(entries: impl IntoIterator<Item = (Kind, RecordedItem)>) -> Self {
+        let mut items: Vec<RecordedItem> = Vec::new();
+        for (kind, item) in entries {
+            match items.last_mut() {
+                Some(answer) if kind == Kind::SealUse => answer.seal_use = Some(Box::new(item)),
+                _ => items.push(item),
+            }
+        }
+        Self { items }
+    }
+
     /// The entries of the reply; at least one.
     #[must_use]
     pub fn items(&self) -> &[RecordedItem] {
@@ -258,13 +277,30 @@ pub struct Recorder {
     tally: Tally,
 }
 
-struct Drafted {
+/// A finding as it will stand in the log: its payload has its last byte, nothing is recorded yet, nothing may leave.
+#[must_use]
+pub struct Drafted {
+    digest: Hash,
     kind: Kind,
     payload: Bytes,
     statement: Bytes,
     salt: [u8; 32],
     outcome: Outcome,
     draft: Draft,
+}
+
+impl Drafted {
+    /// The payload.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
+    /// Its digest, as the statement has it.
+    #[must_use]
+    pub fn digest(&self) -> &Hash {
+        &self.digest
+    }
 }
 
 impl Recorder {
@@ -319,11 +355,20 @@ impl Recorder {
         mutations: Mutations,
         request: Option<RequestId>,
     ) -> Result<Recorded, NotRecorded> {
-        let drafted: Vec<Drafted> = findings
-            .into_iter()
-            .map(|finding| self.draft(view, caller, finding))
-            .collect::<Result<_, _>>()
-            .map_err(NotRecorded::Failed)?;
+        let drafted = findings.into_iter().map(|finding| self.draft(view, caller, finding)).collect::<Result<_, _>>();
+        self.record_drafted(drafted.map_err(NotRecorded::Failed)?, mutations, request).await
+    }
+
+    /// Records what was drafted from one view; see [`Recorder::record`].
+    ///
+    /// # Errors
+    /// As [`Recorder::record`].
+    pub async fn record_drafted(
+        &self,
+        drafted: Vec<Drafted>,
+        mutations: Mutations,
+        request: Option<RequestId>,
+    ) -> Result<Recorded, NotRecorded> {
         let occasion = mutations.occasion();
         let Mutations { checks, puts, fresh, deletes, stamped } = mutations;
         let drafts = Vec::with_capacity(drafted.len());
@@ -333,17 +378,17 @@ impl Recorder {
         }
         let mut kept = Vec::with_capacity(drafted.len());
         let mut counts = Vec::with_capacity(drafted.len());
-        for Drafted { kind, payload, statement, salt, outcome, draft } in drafted {
+        for Drafted { kind, payload, statement, salt, outcome, draft, .. } in drafted {
             unit.drafts.push(draft);
             counts.push((kind, outcome));
-            kept.push((payload, statement, salt, outcome));
+            kept.push((kind, payload, statement, salt, outcome));
         }
         let placed = self.ledger.record(unit).await?;
         for (kind, outcome) in counts {
             self.metrics.outcome(kind.as_str_name(), outcome.as_str_name());
         }
         let items = kept.into_iter().zip(placed.paths).zip(placed.first_index..).map(|((kept, path), leaf_index)| {
-            let (payload, statement, salt, outcome) = kept;
+            let (kind, payload, statement, salt, outcome) = kept;
             let receipt = Receipt {
                 statement,
                 salt: Bytes::copy_from_slice(&salt),
@@ -352,12 +397,16 @@ impl Recorder {
                 path,
                 checkpoint: placed.checkpoint.clone(),
             };
-            RecordedItem { payload, receipt, outcome }
+            (kind, RecordedItem { payload, receipt, outcome, seal_use: None })
         });
-        Ok(Recorded { items: items.collect() })
+        Ok(Recorded::folded(items))
     }
 
-    fn draft(&self, view: &View, caller: &Caller, finding: Finding) -> Result<Drafted, Failure> {
+    /// What a finding will be in the log, if it is recorded.
+    ///
+    /// # Errors
+    /// [`Reason::Internal`] without randomness.
+    pub fn draft(&self, view: &View, caller: &Caller, finding: Finding) -> Result<Drafted, Failure> {
         let no_randomness = |e: getrandom::Error| Failure::new(Reason::Internal).because(e);
         let mut random = [0; 48];
         getrandom::fill(&mut random).map_err(no_randomness)?;
@@ -409,7 +458,7 @@ impl Recorder {
             .seal_row(Class::Statements, 1, &commitment, &kept.encode_to_vec())
             .map_err(|e| Failure::new(Reason::Internal).because(e))?;
         let draft = Draft::Statement { commitment, sealed, subject_ref, decided_ms };
-        Ok(Drafted { kind: finding.kind, payload, statement, salt, outcome: finding.outcome, draft })
+        Ok(Drafted { digest, kind: finding.kind, payload, statement, salt, outcome: finding.outcome, draft })
     }
 
     /// Reads what a request id stands for. `Ok(Err(answered))` where it was answered before; see [`Recorder::repeat`].
@@ -492,9 +541,10 @@ impl Recorder {
                 path: Bytes::copy_from_slice(path.as_flattened()),
                 checkpoint: latest.checkpoint.clone(),
             };
-            recorded.push(RecordedItem { payload: item.payload, receipt, outcome: statement.outcome() });
+            let (kind, outcome) = (statement.kind(), statement.outcome());
+            recorded.push((kind, RecordedItem { payload: item.payload, receipt, outcome, seal_use: None }));
         }
-        Ok((Recorded { items: recorded }, next))
+        Ok((Recorded::folded(recorded), next))
     }
 
     /// What the hub keeps of the statement at a leaf, opened under its commitment.

@@ -16,9 +16,11 @@ use super::verify::{Options, Step, Verdict, verify};
 use super::{Kind, Outcome, question, readable};
 use crate::clock::Clock;
 use crate::log::VerifierKey;
+#[cfg(feature = "verify")]
+use crate::seal::{answer, asn1::show_time, step::Profile};
 
 /// What the command takes.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct VerifyArgs {
     /// The evidence file (证据文件)
     pub file: PathBuf,
@@ -35,6 +37,18 @@ pub struct VerifyArgs {
     /// The nonce of your own question, in hex: only its answer is good (提问随机数)
     #[arg(long, value_name = "HEX", value_parser = parse_nonce)]
     pub nonce: Option<Nonce>,
+    /// The seal on the answer, to be checked as well; `wuku lookup --sealed-by` saves it (答复上的签章)
+    #[cfg(feature = "verify")]
+    #[arg(long, value_name = "FILE")]
+    pub seal: Option<PathBuf>,
+    /// Whom to believe about the seal: as --anchors of `document verify` (印章信任锚)
+    #[cfg(feature = "verify")]
+    #[arg(long, value_name = "ANCHORS", requires = "seal")]
+    pub seal_anchors: Vec<String>,
+    /// How strictly the seal is judged: strict-2025, gbt-2020, lenient-history (印章核验规则)
+    #[cfg(feature = "verify")]
+    #[arg(long, default_value = "gbt-2020", value_parser = Profile::parse)]
+    pub seal_profile: Profile,
     /// Print the verdict as JSON (以 JSON 输出)
     #[arg(long)]
     pub json: bool,
@@ -49,6 +63,8 @@ pub struct Nonce(Vec<u8>);
 pub struct Report {
     /// The verdict; `None` when the trust file or the evidence file could not be read at all.
     pub verdict: Option<Verdict>,
+    /// Whether the seal given beside the evidence is valid and over this answer; `None` where none was given.
+    pub sealed: Option<bool>,
     /// For standard output.
     pub out: String,
     /// For standard error.
@@ -60,7 +76,7 @@ impl Report {
     #[must_use]
     pub fn code(&self) -> u8 {
         match &self.verdict {
-            Some(verdict) if verdict.good => 0,
+            Some(verdict) if verdict.good && self.sealed != Some(false) => 0,
             Some(verdict) if verdict.failed_step != Some(Step::Readable) => 1,
             _ => 2,
         }
@@ -82,7 +98,7 @@ pub fn check(args: &VerifyArgs, now_s: u64, language: Language) -> Report {
     let unreadable = |path: &Path, why: String| {
         let shown = json!({"verdict": "unreadable", "failedStep": Step::Readable.as_str(), "detail": why});
         let out = if args.json { format!("{shown}\n") } else { String::new() };
-        Report { verdict: None, out, err: format!("{}: {why}\n", path.display()) }
+        Report { verdict: None, sealed: None, out, err: format!("{}: {why}\n", path.display()) }
     };
     let trust = match read(&args.trust).and_then(|bytes| open(&bytes, args.root_key.as_deref())) {
         Ok(trust) => trust,
@@ -95,13 +111,91 @@ pub fn check(args: &VerifyArgs, now_s: u64, language: Language) -> Report {
     let nonce = args.nonce.as_ref().map(|nonce| nonce.0.as_slice());
     let options = Options { now_s: Some(now_s), max_age_s: args.max_age, nonce, question: None };
     let verdict = verify(&evidence, &trust, &options);
-    let out = if args.json { format!("{:#}\n", to_json(&verdict)) } else { to_text(&verdict, language) };
+    let (sealed, shown, lines) = match seal_beside(args, &evidence, &verdict, now_s, language) {
+        Ok(found) => found,
+        Err((path, why)) => return unreadable(&path, why),
+    };
+    let out = if args.json {
+        let mut json = to_json(&verdict);
+        if let (Some(object), Some(shown)) = (json.as_object_mut(), shown) {
+            object.insert("seal".to_owned(), shown);
+            // Who reads the verdict alone must not take a bad seal for a good answer.
+            if sealed == Some(false) && verdict.good {
+                object.insert("verdict".to_owned(), "bad".into());
+                object.insert("failedStep".to_owned(), "SEAL".into());
+            }
+        }
+        format!("{json:#}\n")
+    } else {
+        to_text(&verdict, language) + &lines
+    };
     let err = match args.root_key {
         Some(_) => String::new(),
         None => language.pick(BY_HAND).to_owned(),
     };
-    Report { verdict: Some(verdict), out, err }
+    Report { verdict: Some(verdict), sealed, out, err }
 }
+
+/// What is said of a seal beside the evidence: whether it is valid, as JSON, in lines.
+type SealSaid = (Option<bool>, Option<Value>, String);
+
+#[cfg(not(feature = "verify"))]
+fn seal_beside(_: &VerifyArgs, _: &[u8], _: &Verdict, _: u64, _: Language) -> Result<SealSaid, (PathBuf, String)> {
+    Ok((None, None, String::new()))
+}
+
+#[cfg(feature = "verify")]
+fn seal_beside(
+    args: &VerifyArgs,
+    evidence: &[u8],
+    verdict: &Verdict,
+    now_s: u64,
+    language: Language,
+) -> Result<SealSaid, (PathBuf, String)> {
+    let Some(path) = &args.seal else { return Ok((None, None, String::new())) };
+    let anchors = crate::paper::anchors::read(&args.seal_anchors).map_err(|why| (path.clone(), why))?;
+    let signature = read(path).map_err(|why| (path.clone(), why))?;
+    let payload = super::evidence::from_json(evidence).map(|evidence| evidence.payload).unwrap_or_default();
+    let digest = verdict.statement.as_ref().map(|said| said.payload_digest.clone()).unwrap_or_default();
+    let sealed = answer::check(&signature, &payload, &digest, args.seal_profile, &anchors, now_s);
+    let (good, report) = (sealed.reasons.is_empty(), &sealed.report);
+    let seal = report.seal.as_ref().map(|seal| &seal.seal);
+    let signer = report.signer.as_ref().map(|signer| signer.shown());
+    let signed_at = report.signed_at_s.map(show_time);
+    let steps: serde_json::Map<String, Value> =
+        report.findings.iter().map(|f| (f.step.as_str().to_owned(), f.outcome.as_str().into())).collect();
+    let json = json!({
+        "verdict": if good { "valid" } else { "not-valid" },
+        "sealId": seal.map(|seal| &seal.id),
+        "sealName": seal.map(|seal| &seal.name),
+        "signer": signer,
+        "signedAt": signed_at,
+        "profile": sealed.profile.as_str(),
+        "anchored": !args.seal_anchors.is_empty(),
+        "reasons": sealed.reasons.iter().map(|step| step.as_str()).collect::<Vec<_>>(),
+        "steps": steps,
+    });
+    let word = if good {
+        ("签章有效，且盖在本答复上", "the seal is valid and on this answer")
+    } else {
+        ("签章无效或不在本答复上", "the seal is not valid, or not on this answer")
+    };
+    let mut lines = vec![format!("  {}", language.pick(word))];
+    let named = seal.map(|seal| format!("{} · {}", seal.name, seal.id)).unwrap_or_default();
+    lines.push(format!("  {}  {named} · {}", language.pick(("印章", "seal")), signed_at.unwrap_or_default()));
+    lines.push(format!("  {}  {}", language.pick(("签章者", "signer")), signer.unwrap_or_default()));
+    lines.extend(sealed.reasons.iter().map(|step| format!("    {} [{}]", language.pick(step.words()), step.as_str())));
+    if args.seal_anchors.is_empty() {
+        lines.push(format!("  {}", language.pick(NO_SEAL_ANCHORS)));
+    }
+    Ok((Some(good), Some(json), lines.join("\n") + "\n"))
+}
+
+#[cfg(feature = "verify")]
+const NO_SEAL_ANCHORS: (&str, &str) = (
+    "提示：未给出印章信任锚，制章者与签章者的身份未核对",
+    "note: no --seal-anchors; who made the seal and signed was not checked",
+);
 
 const BY_HAND: (&str, &str) = (
     "提示：未给出根密钥，信任文件按原样采信。\n",

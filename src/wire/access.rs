@@ -12,7 +12,7 @@ const LIMIT_MAX: u32 = 200;
 const LIMIT_DEFAULT: usize = 50;
 const CODE_CHARS_MAX: usize = 128;
 /// Subjects that are no holders and have no code with a check of its own.
-const PLAIN_TYPES: [&str; 5] = ["feature", "credit", "grant", "system", "resource"];
+const PLAIN_TYPES: [&str; 6] = ["feature", "credit", "grant", "system", "resource", "seal"];
 
 /// Reads an access question: canonical bytes, a nonce, a purpose of kind audit or correction, a canonical subject.
 ///

@@ -13,6 +13,8 @@ pub mod order; // changes from their requests
 pub mod question; // questions from their bytes
 #[cfg(feature = "rows")]
 pub mod rows; // files of source departments from their bytes
+#[cfg(feature = "hub")]
+pub mod seal; // who used a seal
 
 /// Messages generated from `proto/`, one module a package.
 pub mod proto {
@@ -44,6 +46,17 @@ pub mod proto {
     pub mod catalogue {
         pub mod v1 {
             include!(concat!(env!("OUT_DIR"), "/wuku.catalogue.v1.rs"));
+        }
+    }
+    pub mod seal {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.seal.v1.rs"));
+        }
+    }
+    #[cfg(feature = "hub")]
+    pub mod sealsystem {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/theirs/wuku.sealsystem.v1.rs"));
         }
     }
 }

@@ -15,6 +15,7 @@ use prost::Message;
 const TEXT_CHARS_MAX: usize = 128;
 const FIELDS_MAX: usize = 100;
 const SEEN_BYTES_MAX: usize = 2_048;
+const SEAL_ID_CHARS_MAX: usize = 64;
 
 /// Collects what is wrong while a message is read.
 #[derive(Default)]
@@ -197,6 +198,7 @@ struct Context {
     operator: Operator,
     as_of: AsOf,
     seen: Bytes,
+    seal: Option<String>,
 }
 
 fn asked(
@@ -208,8 +210,8 @@ fn asked(
     faults: Faults,
 ) -> Result<Asked, Failure> {
     let (context, question) = faults.finish(context.zip(question))?;
-    let Context { purpose, operator, as_of, seen } = context;
-    Ok(Asked { kind, bytes, purpose, operator, as_of, seen, caller_signature, question })
+    let Context { purpose, operator, as_of, seen, seal } = context;
+    Ok(Asked { kind, bytes, purpose, operator, as_of, seen, caller_signature, question, seal })
 }
 
 fn decode<M: Message + Default>(bytes: &Bytes) -> Result<M, Failure> {
@@ -236,7 +238,22 @@ fn context(context: Option<x::Context>, faults: &mut Faults) -> Option<Context> 
         faults.add("context.seen", "检查点过长。", "The checkpoint is too long.");
     }
     let as_of = as_of(context.as_of, faults);
-    Some(Context { purpose, operator, as_of, seen: context.seen })
+    if !context.seal_id.is_empty() {
+        seal_id("context.seal_id", &context.seal_id, faults);
+    }
+    let seal = Some(context.seal_id).filter(|id| !id.is_empty());
+    Some(Context { purpose, operator, as_of, seen: context.seen, seal })
+}
+
+/// Visible ASCII, at most 64 characters, as esID is.
+pub fn seal_id(field: &str, id: &str, faults: &mut Faults) {
+    if id.is_empty() || id.len() > SEAL_ID_CHARS_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
+        faults.add(
+            field,
+            "印章标识为 1 至 64 个可见 ASCII 字符。",
+            "A seal's identifier has 1 to 64 visible ASCII characters.",
+        );
+    }
 }
 
 /// 16 to 64 bytes.

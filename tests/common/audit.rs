@@ -11,7 +11,7 @@ use wuku::log::{Checkpoint, Entry, Frontier, Hash, Suite, SuiteName, in_suite};
 use wuku::receipt::recorder::KeptStatement;
 use wuku::receipt::statement::{self, PAYLOAD_NAME};
 use wuku::receipt::verify::{Options, verify_message};
-use wuku::receipt::{Outcome, head};
+use wuku::receipt::{Kind, Outcome, head};
 use wuku::store::fence::Fence;
 use wuku::store::rocks::{Rocks, RocksSettings};
 use wuku::store::vault::{Kek, Vault};
@@ -102,7 +102,7 @@ async fn statement_of(opened: &Opened, index: u64, entry: &Entry) -> Option<(Str
             let statement = statement::parse(&kept.statement).unwrap();
             assert_eq!(statement.payload_name, PAYLOAD_NAME);
             assert!(statement.position <= index);
-            if statement.outcome() != Outcome::Done {
+            if statement.outcome() != Outcome::Done || statement.kind() == Kind::SealUse {
                 return None;
             }
             let asked = ChangeQuestion::decode(kept.question).unwrap();

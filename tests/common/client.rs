@@ -71,6 +71,7 @@ answered! {
         WithdrawGrantResponse;
     receipt: ListAccessesResponse;
     intake: ReleaseImportResponse;
+    seal: ImportSealResponse BindSealResponse ListSealUsesResponse WatchSealUsesResponse;
 }
 
 impl Caller {

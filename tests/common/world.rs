@@ -68,7 +68,8 @@ pub const HEALTH: Body = Body::new("health", "演示县卫生健康局", "MB0000
 pub const POLICE: Body = Body::new("police", "演示县公安局", "MB000005");
 /// The window's department.
 pub const CIVIL: Body = Body::new("civil", "演示县民政局", "MB000006");
-const TAX: Body = Body::new("tax", "演示县税务局", "MB000007");
+/// A consumer's department.
+pub const TAX: Body = Body::new("tax", "演示县税务局", "MB000007");
 const AUDIT: Body = Body::new("audit", "演示县审计局", "MB000008");
 /// All of them.
 pub const BODIES: [Body; 7] = [AUTHORITY, MARKET, HEALTH, POLICE, CIVIL, TAX, AUDIT];

@@ -27,5 +27,6 @@ mod questions; // outcomes, refusals, the two times, request ids, masking, evide
 mod reasons; // every reason is asserted somewhere
 mod receipt; // proofs for outsiders, audit, damage
 mod rpcs; // every rpc once
-mod signed;
-mod suite; // one suite a hub, from key to row // questions signed by who asks
+mod seals; // imported, bound, applied, and every use seen
+mod signed; // questions signed by who asks
+mod suite; // one suite a hub, from key to row

@@ -2,12 +2,13 @@
 use wuku::failure::Reason;
 
 /// The tests that provoke reasons, as text: what they assert when they run.
-const TESTS: [&str; 5] = [
+const TESTS: [&str; 6] = [
     include_str!("access.rs"),
     include_str!("intake.rs"),
     include_str!("licence.rs"),
     include_str!("questions.rs"),
     include_str!("receipt.rs"),
+    include_str!("seals.rs"),
 ];
 
 /// What no test of this binary provokes, and why.

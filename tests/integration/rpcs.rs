@@ -2,10 +2,12 @@
 use crate::client::{Caller, administration, by_key, citizen, context, licence, person, request_id};
 use crate::harness::Hub;
 use crate::receipt::{accesses, published};
+use crate::seals::{SEAL, Sealed, uses_of};
 use crate::world::{
     AUDIT_ADMIN, AUDITOR, CONSOLE, DESK, FOOD, MARKET, PEOPLE, POPULATION, REGISTRY, WINDOW, draft, full_grant, people,
     people_resource, resident,
 };
+use prost::Message;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
@@ -27,13 +29,16 @@ use wuku::wire::proto::licence::v1::{DistrustIssuerKeyRequest, ListLicenceTypesR
 use wuku::wire::proto::receipt::v1::{
     GetConsistencyProofRequest, GetInclusionProofRequest, GetTrustRequest, ListEntriesRequest, VerifyEvidenceRequest,
 };
+use wuku::wire::proto::seal::v1::{ListSealsRequest, WatchSealUsesRequest};
 
 #[tokio::test]
 async fn every_rpc_answers() {
-    let hub = Hub::new().await; // PutDepartment, PutSystem, PutResource, PutLicenceType
+    let sealed = Sealed::new().await;
+    let hub = &sealed.hub; // PutDepartment, PutSystem, PutResource, PutLicenceType
     let (console, window, desk) = (hub.caller(CONSOLE), hub.caller(WINDOW), hub.caller(DESK));
-    intake(&hub).await;
-    licences(&hub).await;
+    intake(hub).await;
+    licences(hub).await;
+    seals(&sealed).await;
     let grant = hub.grant_food().await; // ApplyGrant, DecideGrant
     hub.grant(WINDOW, full_grant(PEOPLE, &["name"])).await;
     let id = hub.issue(draft()).await;
@@ -43,7 +48,7 @@ async fn every_rpc_answers() {
     (area.kinds, area.facts) = (vec![QuestionKind::Area as i32], vec![]);
     hub.grant(WINDOW, area).await;
     questions(&window, &id).await;
-    proofs(&hub, &window, &id).await;
+    proofs(hub, &window, &id).await;
     let catalogue = || desk.catalogue();
     catalogue().who_am_i(WhoAmIRequest {}).await.unwrap();
     catalogue().list_departments(ListDepartmentsRequest::default()).await.unwrap();
@@ -75,7 +80,20 @@ async fn every_rpc_answers() {
         }
     }
     assert_eq!(rpcs, wuku::policy::Operation::ALL.len(), "every rpc is an operation of the permission table");
-    hub.end().await;
+    sealed.hub.end().await;
+}
+
+/// Watching ends well with its deadline.
+async fn seals(sealed: &Sealed) {
+    sealed.bound().await;
+    let registry = sealed.hub.caller(REGISTRY);
+    registry.seals().list_seals(ListSealsRequest::default()).await.unwrap();
+    registry.seal_uses(SEAL, 0, 0).await.unwrap();
+    let question = uses_of(SEAL).encode_to_vec().into();
+    let mut request = tonic::Request::new(WatchSealUsesRequest { question });
+    request.set_timeout(std::time::Duration::from_millis(600));
+    let mut watched = registry.seals().watch_seal_uses(request).await.unwrap().into_inner();
+    assert!(watched.message().await.unwrap().is_none(), "no use yet, and a good end");
 }
 
 async fn intake(hub: &Hub) {

@@ -145,6 +145,7 @@ fn the_report_in_json_names_the_step_the_log_and_the_question() {
         max_age: Some(3600),
         nonce,
         json: true,
+        ..VerifyArgs::default()
     };
     let report = check(&args(None), TIME_S + 60, Language::English);
     let json: serde_json::Value = serde_json::from_str(&report.out).unwrap();

@@ -41,8 +41,8 @@ impl Rpc {
         match self {
             Self::Echo => Ok(Vec::new()),
             Self::LookUp | Self::Match | Self::Derive => {
-                let LookUpResponse { payload, receipt } = LookUpResponse::decode(reply)?;
-                Ok(vec![RecordedItem { payload, receipt }])
+                let LookUpResponse { payload, receipt, .. } = LookUpResponse::decode(reply)?;
+                Ok(vec![RecordedItem { payload, receipt, seal: None }])
             }
             Self::Batch | Self::Holder | Self::Area => {
                 let BatchLookUpResponse { items, checkpoint } = BatchLookUpResponse::decode(reply)?;

@@ -232,6 +232,7 @@ fn grant_of(grant: &DemoGrant) -> Grant {
         mode: grant.mode as i32,
         purposes,
         legal_basis: grant.legal_basis.to_owned(),
+        seals: if grant.system == "one-window" { vec![super::sealed::SEAL.to_owned()] } else { Vec::new() },
         ..Grant::default()
     }
 }

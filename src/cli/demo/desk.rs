@@ -13,6 +13,7 @@ use crate::wire::proto::exchange::v1::{Context, Payload, RecordedItem};
 use crate::wire::proto::intake::v1::intake_service_client::IntakeServiceClient;
 use crate::wire::proto::licence::v1::licence_service_client::LicenceServiceClient;
 use crate::wire::proto::receipt::v1::{Evidence, Operator, Purpose, PurposeKind, Receipt};
+use crate::wire::proto::seal::v1::seal_service_client::SealServiceClient;
 use bytes::Bytes;
 use prost::Message;
 use std::collections::HashMap;
@@ -87,6 +88,10 @@ impl At {
 
     pub(super) fn catalogue(&self) -> CatalogueServiceClient<Channel> {
         CatalogueServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn seals(&self) -> SealServiceClient<Channel> {
+        SealServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn intake(&self) -> IntakeServiceClient<Channel> {

@@ -4,6 +4,7 @@ mod desk;
 mod files;
 mod say;
 mod scenario;
+mod sealed;
 
 use super::dev_certs::{DevCerts, DevDepartment};
 use super::init::{DEFAULT_SUITE, First, init, parse_suite};
@@ -164,6 +165,7 @@ fn fresh_folder(folder: &Path) -> CliResult<PathBuf> {
 /// Certificates, configuration, hub.
 async fn make_hub(folder: &Path, suite: SuiteName, clock: &Clock, say: &mut Transcript) -> CliResult<Config> {
     make_certs(&folder.join("certs"), HUB, clock)?;
+    sealed::make(folder, clock)?;
     std::fs::write(folder.join("wuku.toml"), CONFIG)?;
     let config = Config::load(&folder.join("wuku.toml"))?;
     let authority = department_of("data-bureau").ok_or_else(|| CliError("the demo has no data authority".into()))?;
@@ -224,6 +226,10 @@ ca_file = "certs/issuer-ca.pem"
 crl_files = ["certs/issuer-ca.crl"]
 [trust]
 file = "trust.note"
+# Demo seals with software keys, not a certified device.
+[seals]
+anchors = "seals/anchors"
+software_keys = "seals/signers"
 "#;
 
 /// The real hub, in a process of its own.

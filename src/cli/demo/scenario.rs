@@ -127,6 +127,7 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
         took,
         flat(said),
     );
+    super::sealed::play(desk, folder, &licence_id, say).await;
     Ok(())
 }
 

@@ -160,6 +160,7 @@ fn context(shared: &Shared) -> Result<x::Context, Stop> {
         operator: shared.purpose.operator(),
         as_of: (as_of != x::AsOf::default()).then_some(as_of),
         seen: seen.into(),
+        seal_id: shared.sealed_by.clone().unwrap_or_default(),
     })
 }
 

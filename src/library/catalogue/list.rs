@@ -5,6 +5,7 @@ use crate::library::schema::Library;
 use crate::store::key_space::IndexKey;
 use crate::wire::proto::catalogue::v1::{Department, Grant, Resource, System};
 use crate::wire::proto::licence::v1::LicenceType;
+use crate::wire::proto::seal::v1::Seal;
 use prost::Message;
 
 /// A page and the key it ended at, where more follows.
@@ -44,6 +45,15 @@ pub async fn resources(view: &View, after: Option<IndexKey>, limit: usize) -> Re
 /// Damage and store faults.
 pub async fn licence_types(view: &View, after: Option<IndexKey>, limit: usize) -> Result<Page<LicenceType>, Failure> {
     table(view, Library::LicenceType, after, limit, |kind: LicenceType, version| LicenceType { version, ..kind }).await
+}
+
+/// Seals, without their files.
+///
+/// # Errors
+/// Damage and store faults.
+pub async fn seals(view: &View, after: Option<IndexKey>, limit: usize) -> Result<Page<Seal>, Failure> {
+    table(view, Library::Seal, after, limit, |seal: Seal, version| Seal { version, esl: Default::default(), ..seal })
+        .await
 }
 
 /// Grants of a system, or on a resource where `system` is empty.

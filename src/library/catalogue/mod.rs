@@ -4,5 +4,5 @@ mod list;
 mod put;
 
 pub use grant::{apply, decide, file_grant, withdraw};
-pub use list::{departments, grants, licence_types, resources, systems};
+pub use list::{departments, grants, licence_types, resources, seals, systems};
 pub use put::{first_system, put_department, put_resource, put_row, put_system};

@@ -41,11 +41,13 @@ pub enum Library {
     IssuerKey = 21,
     /// 导入批次
     Import = 22,
+    /// 电子印章
+    Seal = 23,
 }
 
 impl Library {
     /// All of them, by number.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Population,
         Self::LegalEntity,
         Self::Credit,
@@ -58,6 +60,7 @@ impl Library {
         Self::LicenceType,
         Self::IssuerKey,
         Self::Import,
+        Self::Seal,
     ];
 
     /// The number in statements and storage keys.
@@ -85,6 +88,7 @@ impl Library {
             Self::LicenceType => "licence_type",
             Self::IssuerKey => "issuer_key",
             Self::Import => "import",
+            Self::Seal => "seal",
         }
     }
 
@@ -108,6 +112,7 @@ impl Library {
             Self::LicenceType => "证照类型",
             Self::IssuerKey => "签发密钥",
             Self::Import => "导入批次",
+            Self::Seal => "电子印章",
         }
     }
 

@@ -290,6 +290,7 @@ pub(super) fn is_change(kind: Kind) -> bool {
         | Kind::DepartmentChange
         | Kind::SystemChange
         | Kind::GrantChange
+        | Kind::SealChange
         | Kind::Bootstrap => true,
         Kind::Unspecified
         | Kind::LookUp
@@ -301,7 +302,9 @@ pub(super) fn is_change(kind: Kind) -> bool {
         | Kind::AccessList
         | Kind::CatalogueRead
         | Kind::Summary
-        | Kind::VerifyEvidence => false,
+        | Kind::VerifyEvidence
+        | Kind::SealUse
+        | Kind::SealUseList => false,
     }
 }
 
