@@ -146,7 +146,23 @@ impl PartialEq for PublicKey {
 }
 
 /// An SM2 private key in this process's memory: a software key, not a certified device. Wiped when dropped.
-pub struct PrivateKey(sm2::SecretKey);
+pub struct PrivateKey {
+    secret: sm2::SecretKey,
+    /// Built once: building it costs more than signing. In a box, so that moving the key leaves no copy behind.
+    signer: Box<SigningKey>,
+}
+
+impl Drop for PrivateKey {
+    /// `SecretKey` wipes itself, `SigningKey` does not and gives no way to its bytes: another key is written over it.
+    fn drop(&mut self) {
+        let mut one = [0; 32];
+        one[31] = 1;
+        if let Ok(other) = SigningKey::from_slice(DEFAULT_USER_ID, &one) {
+            *self.signer = other;
+        }
+        std::hint::black_box(&self.signer); // looked at again, so that the write is not left out
+    }
+}
 
 impl PrivateKey {
     /// A new key from the operating system's randomness.
@@ -168,9 +184,8 @@ impl PrivateKey {
     /// # Errors
     /// [`GmError::PrivateKey`] unless in [1, n-2].
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, GmError> {
-        let key = sm2::SecretKey::from_slice(bytes).map_err(|_| GmError::PrivateKey)?;
+        let key = Self::of(sm2::SecretKey::from_slice(bytes).map_err(|_| GmError::PrivateKey)?)?;
         // d = n-1 has no signature: 1 + d must have an inverse. Trying it is simpler than comparing.
-        let key = Self(key);
         key.sign(&[b"a key that cannot sign is not a key"]).map_err(|_| GmError::PrivateKey).map(|_| key)
     }
 
@@ -179,7 +194,7 @@ impl PrivateKey {
     /// # Errors
     /// [`GmError::PrivateKey`].
     pub fn from_pkcs8_der(der: &[u8]) -> Result<Self, GmError> {
-        sm2::SecretKey::from_pkcs8_der(der).map(Self).map_err(|_| GmError::PrivateKey)
+        Self::of(sm2::SecretKey::from_pkcs8_der(der).map_err(|_| GmError::PrivateKey)?)
     }
 
     /// PKCS#8 PEM, as `openssl genpkey -algorithm SM2` writes it.
@@ -187,13 +202,13 @@ impl PrivateKey {
     /// # Errors
     /// [`GmError::PrivateKey`], which a key made here never brings.
     pub fn to_pkcs8_pem(&self) -> Result<zeroize::Zeroizing<String>, GmError> {
-        self.0.to_pkcs8_pem(sm2::pkcs8::LineEnding::LF).map_err(|_| GmError::PrivateKey)
+        self.secret.to_pkcs8_pem(sm2::pkcs8::LineEnding::LF).map_err(|_| GmError::PrivateKey)
     }
 
     /// The private number, big endian.
     #[must_use]
     pub fn to_bytes(&self) -> zeroize::Zeroizing<[u8; 32]> {
-        zeroize::Zeroizing::new(self.0.to_bytes().into())
+        zeroize::Zeroizing::new(self.secret.to_bytes().into())
     }
 
     /// The public half, of the default identity.
@@ -201,7 +216,7 @@ impl PrivateKey {
     /// # Errors
     /// [`GmError::PrivateKey`], which a key made here never brings.
     pub fn public_key(&self) -> Result<PublicKey, GmError> {
-        self.signing_key(DEFAULT_USER_ID).map(|key| PublicKey(key.verifying_key().clone()))
+        Ok(PublicKey(self.signer.verifying_key().clone()))
     }
 
     /// Signs the parts, one after another, with the default identity. The nonce is derived from key and message (RFC 6979).
@@ -209,12 +224,12 @@ impl PrivateKey {
     /// # Errors
     /// [`GmError::Signature`] in one of 2^256 cases.
     pub fn sign(&self, message: &[&[u8]]) -> Result<Signature, GmError> {
-        self.signing_key(DEFAULT_USER_ID)?.try_multipart_sign(message).map(Signature).map_err(|_| GmError::Signature)
+        self.signer.try_multipart_sign(message).map(Signature).map_err(|_| GmError::Signature)
     }
 
-    // Built for each use: `SigningKey` is not wiped on drop, `SecretKey` is.
-    fn signing_key(&self, user_id: &str) -> Result<SigningKey, GmError> {
-        SigningKey::new(user_id, &self.0).map_err(|_| GmError::PrivateKey)
+    fn of(secret: sm2::SecretKey) -> Result<Self, GmError> {
+        let signer = SigningKey::new(DEFAULT_USER_ID, &secret).map_err(|_| GmError::PrivateKey)?;
+        Ok(Self { secret, signer: Box::new(signer) })
     }
 }
 
