@@ -3,7 +3,7 @@ use std::{env, error::Error, fs, path::Path};
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
-    let files = ["library", "receipt", "exchange", "licence", "intake", "catalogue", "seal"]
+    let files = ["library", "receipt", "exchange", "licence", "intake", "catalogue", "seal", "document"]
         .map(|p| format!("wuku/{p}/v1/{p}.proto"));
     // What the hub serves: reflection shows it. The seal system's contract is another party's.
     let descriptors = protox::Compiler::new(["proto"])?

@@ -39,6 +39,9 @@ pub struct Config {
     /// Electronic seals; absent: the hub holds and applies none.
     #[serde(default)]
     pub seals: Option<Seals>,
+    /// How papers that people bring are judged.
+    #[serde(default)]
+    pub papers: Papers,
     /// How much the hub takes on at once.
     #[serde(default)]
     pub limits: Limits,
@@ -172,6 +175,36 @@ pub struct SealService {
     pub certificate_file: PathBuf,
     /// Its private key, PEM; readable by the hub's user only.
     pub key_file: PathBuf,
+}
+
+/// How papers that people bring are judged.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Papers {
+    /// Folders of certificates to believe, each with any of `seal-maker.pem`, `signer.pem`, `time-stamp.pem`, `intermediate.pem`, `*.crl`.
+    /// None: no paper is more than `valid-but-not-anchored`.
+    pub anchor_folders: Vec<PathBuf>,
+    /// `strict-2025`, `gbt-2020` or `lenient-history`, where a question names none.
+    pub profile: String,
+}
+
+impl Papers {
+    /// Reads the anchors.
+    ///
+    /// # Errors
+    /// The first thing that cannot be read.
+    pub fn anchors(&self) -> Result<crate::seal::chain::Anchors, String> {
+        let named: Vec<String> = self.anchor_folders.iter().map(|folder| folder.display().to_string()).collect();
+        crate::paper::anchors::read(&named)
+    }
+
+    /// The usual profile.
+    ///
+    /// # Errors
+    /// The names there are.
+    pub fn usual_profile(&self) -> Result<crate::seal::step::Profile, String> {
+        crate::seal::step::Profile::parse(&self.profile)
+    }
 }
 
 /// How much the hub takes on at once.
@@ -313,6 +346,12 @@ impl Default for Seals {
     }
 }
 
+impl Default for Papers {
+    fn default() -> Self {
+        Self { anchor_folders: Vec::new(), profile: crate::seal::step::Profile::default().as_str().to_owned() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -446,7 +485,8 @@ impl Config {
             std::iter::once(anchors).chain(software_keys).chain(files)
         });
         let lists = self.listen.client_crl_files.iter_mut().chain(&mut self.issuers.crl_files);
-        for path in single.into_iter().chain(lists).chain(seals) {
+        let papers = &mut self.papers.anchor_folders;
+        for path in single.into_iter().chain(lists).chain(papers).chain(seals) {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

@@ -5,6 +5,7 @@
 //! library gives something `Verified`, and only what is `Recorded` leaves. Leaving a step out does not compile.
 mod accesses;
 mod bootstrap;
+mod document;
 mod order;
 mod refusal;
 mod rotation;

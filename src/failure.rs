@@ -194,6 +194,12 @@ reasons! {
     SealNotApplied "SEAL_NOT_APPLIED" Busy 14
         zh "用印未成功，未答复任何内容。" then_zh "稍后重试；运维人员请查看印章系统是否应答，及其签名未通过哪一步核验（见日志）。"
         en "The seal could not be applied, so nothing was answered." then_en "Try again later; operators: see in the log whether the seal system answered, and which step its signature failed.";
+    DocumentTooLarge "DOCUMENT_TOO_LARGE" Request 3
+        zh "文件超过 20 MiB，未接收。" then_zh "请提供原始版式文件（OFD）；扫描件和图片不予核验，无需上传。"
+        en "The file is longer than 20 MiB and was not taken in." then_en "Send the original OFD file; scans and pictures are not judged, so there is no need to send them.";
+    DocumentTooSlow "DOCUMENT_TOO_SLOW" Request 9
+        zh "文件过于复杂，未能在限定时间内核验完毕，未作结论。" then_zh "请人工核对；可用 wuku document verify 离线核验，并把文件交给运维人员查看。"
+        en "The file is so intricate that it was not judged within its time; nothing is said of it." then_en "Check it by hand; `wuku document verify` judges it offline without that limit, and show the operator the file.";
     TrustFileMissing "TRUST_FILE_MISSING" Hub 9
         zh "枢纽没有配置信任文件。" then_zh "在配置中填写 receipt.trust_file。"
         en "The hub has no trust file configured." then_en "Set `receipt.trust_file` in the configuration.";

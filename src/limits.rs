@@ -28,7 +28,16 @@ pub const CALL_MS_WANTED: u64 = 150;
 pub const IN_FLIGHT_LEAST: usize = 64;
 /// Milliseconds a caller has to send the message of a call that is no stream.
 pub const CALL_BODY_MS_MAX: u64 = 5_000;
+/// Milliseconds a caller has to send a paper: 20 MiB over a line of 6 Mbit/s.
+pub const DOCUMENT_BODY_MS_MAX: u64 = 30_000;
+/// Milliseconds the judging of one paper may take. What the limits of a container leave takes a second at most.
+pub const DOCUMENT_JUDGED_MS_MAX: u64 = 3_000;
+/// Papers in hand at once: each may hold its 20 MiB and what is read of it.
+pub const DOCUMENTS_AT_ONCE: usize = 6;
+/// Papers of one caller in hand at once.
+pub const DOCUMENTS_PER_CALLER: usize = 2;
 
+const _: () = assert!(DOCUMENTS_PER_CALLER < DOCUMENTS_AT_ONCE);
 const _: () = assert!(IMPORT_CHUNK_MUTATIONS_MAX < STORE_MUTATIONS_MAX);
 const _: () = assert!(IMPORT_CHUNK_BYTES_MAX < STORE_BATCH_BYTES_MAX);
 const _: () = assert!(STORE_VALUE_BYTES_MAX < IMPORT_CHUNK_BYTES_MAX);

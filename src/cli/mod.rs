@@ -9,6 +9,7 @@ pub mod connection; // what every command that talks to a hub shares
 pub mod demo; // a city, a scenario, a hub to try
 pub mod dev_certs; // certificates to try it with
 pub mod dev_seals; // seals to try it with
+pub mod document; // a paper judged, offline or by a hub
 pub mod explain; // what a reason means
 pub mod fsck; // the store held against its log
 pub mod grant; // what a system may ask
@@ -65,8 +66,8 @@ enum Command {
     Log(log::LogArgs),
     /// Check evidence offline against a trust file (离线核验证据)
     Verify(crate::receipt::report::VerifyArgs),
-    /// Judge a paper somebody brings: OFD, seal, signature; needs no hub (核验文件)
-    Document(crate::paper::command::DocumentArgs),
+    /// Judge a paper somebody brings: OFD, seal, signature; offline, or by a hub (核验文件)
+    Document(document::DocumentArgs),
     /// Hold the whole store against its log, with the hub at rest: exit 0 clean, 1 findings, 2 unreadable (核对数据)
     Fsck(fsck::FsckArgs),
     /// Import a file under its department's signed manifest; goes on where it stopped (导入)
@@ -107,7 +108,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Seal(args) => connection::run(seal::run(&args, &clock)),
         Command::Log(args) => connection::run(log::run(&args, &clock)),
         Command::Verify(args) => crate::receipt::report::run(&args, &clock),
-        Command::Document(args) => crate::paper::command::run(&args, &clock),
+        Command::Document(args) => document::run(&args, &clock),
         Command::Fsck(args) => fsck::run(&args, &clock),
         Command::Import(args) => connection::run(import::run(&args)),
         Command::Demo(args) => said(demo::run(&args, &clock)),

@@ -6,6 +6,7 @@ use crate::config::{Config, Stage};
 use crate::edge;
 use crate::edge::admin::{self, Condition};
 use crate::edge::catalogue_service::CatalogueRpc;
+use crate::edge::document_service::{Bench, DocumentRpc};
 use crate::edge::exchange_service::ExchangeRpc;
 use crate::edge::intake_service::IntakeRpc;
 use crate::edge::licence_service::LicenceRpc;
@@ -21,6 +22,7 @@ use crate::store::space::Level;
 use crate::telemetry::{self, Metrics};
 use crate::wire::DESCRIPTORS;
 use crate::wire::proto::catalogue::v1::catalogue_service_server::CatalogueServiceServer;
+use crate::wire::proto::document::v1::document_service_server::DocumentServiceServer;
 use crate::wire::proto::exchange::v1::exchange_service_server::ExchangeServiceServer;
 use crate::wire::proto::intake::v1::intake_service_server::IntakeServiceServer;
 use crate::wire::proto::licence::v1::licence_service_server::LicenceServiceServer;
@@ -134,6 +136,11 @@ async fn routes(
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let service = SealServiceServer::new(SealRpc::new(exchange.clone(), stopping));
     routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
+    let profile = config.papers.usual_profile().map_err(CliError)?;
+    let bench = Bench::new(config.papers.anchors().map_err(CliError)?, profile, exchange.clock.clone());
+    tokio::spawn(keep_anchors_fresh(config.clone(), bench.clone()));
+    let service = DocumentServiceServer::new(DocumentRpc::new(exchange.clone(), bench));
+    routes.add_service(service.max_decoding_message_size(take).max_encoding_message_size(give));
     let intake = Intake::new(exchange.clone());
     let resumed = intake.resume_all().await?;
     if resumed > 0 {
@@ -232,6 +239,19 @@ async fn keep_issuers_fresh(config: Config, exchange: Arc<Exchange>, every: Dura
                 Ok(anchors) => office.believe(anchors),
                 Err(why) => tracing::error!(why, "anchors for seals cannot be read; the old ones stay in force"),
             }
+        }
+    }
+}
+
+/// Anchors for papers and their revocation lists are taken over while the hub runs; unreadable ones leave the old in force.
+async fn keep_anchors_fresh(config: Config, bench: Arc<Bench>) {
+    let mut tick = tokio::time::interval(Duration::from_millis(config.listen.reload_check_ms));
+    tick.tick().await;
+    loop {
+        tick.tick().await;
+        match config.papers.anchors() {
+            Ok(anchors) => bench.anchors.store(Arc::new(anchors)),
+            Err(why) => tracing::error!(why, "anchors for papers cannot be read; the old ones stay in force"),
         }
     }
 }

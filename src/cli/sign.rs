@@ -177,6 +177,7 @@ impl DepartmentKey {
             signature: Some(self.sign(SignedThing::Licence, &prepared.content)?),
             purpose: asked.purpose.clone(),
             operator: asked.operator.clone(),
+            file_sm3: Bytes::new(), // the caller adds it, where there is a file
         })
     }
 

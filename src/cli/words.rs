@@ -5,6 +5,7 @@ use crate::edge::identity::hex;
 use crate::library::schema::Library;
 use crate::receipt::report::Language;
 use crate::receipt::{Kind, Outcome};
+use crate::wire::proto::document::v1::{Check, DocumentVerdict, SealOwner};
 use crate::wire::proto::exchange::v1::{Absence, Access, ListedSealUse, Payload, Truth, payload::Answer};
 use crate::wire::proto::library::v1::{
     Date, Geometry, IssuerStanding, LicenceStanding, LicenceState, Provenance, Record,
@@ -99,9 +100,51 @@ pub fn of_payload(payload: &Payload, language: Language) -> (String, Vec<Row>) {
             rows.extend(summary.counts.iter().map(|count| (count.reason.clone(), count.count.to_string())));
             format!("{} {}", say(("汇总，自", "summary since")), instant(summary.since_ms))
         }
+        Some(Answer::Document(verdict)) => {
+            of_document(verdict, language, &mut rows);
+            language.pick((verdict.words.as_str(), verdict.words_en.as_str())).to_owned()
+        }
         None => say(of_outcome(outcome)),
     };
     (headline, rows)
+}
+
+/// A paper: what is wrong with it, each signature, what is not covered, and the licence it names.
+fn of_document(verdict: &DocumentVerdict, language: Language, rows: &mut Vec<Row>) {
+    let say = |both: Both| language.pick(both).to_owned();
+    if !verdict.reason.is_empty() {
+        rows.push((say(("原因", "reason")), format!("{} {}", verdict.reason, verdict.detail)));
+    }
+    rows.extend(verdict.faults.iter().map(|fault| (fault.fault.clone(), fault.detail.clone())));
+    for signature in &verdict.signatures {
+        let word = match (signature.verdict.as_str(), signature.seal_owner()) {
+            ("valid", SealOwner::Differs) => ("有效，但不是颁证机构的印章", "good, but not the issuing authority's"),
+            ("valid", _) => ("有效", "good"),
+            ("valid-but-not-anchored", _) => ("签名相符，签名者身份未核对", "fits, who signed was not checked"),
+            _ => ("无效", "NOT GOOD"),
+        };
+        let name = if signature.seal_name.is_empty() { &signature.signer } else { &signature.seal_name };
+        let reasons = signature.reasons.join(", ");
+        let text = [name.as_str(), signature.signed_at.as_str(), language.pick(word), reasons.as_str()];
+        let text: Vec<&str> = text.into_iter().filter(|part| !part.is_empty()).collect();
+        rows.push((format!("{} {}", say(("签名", "signature")), signature.id), text.join("  ")));
+    }
+    rows.extend(verdict.uncovered.iter().map(|part| (say(("未受保护", "not covered")), part.clone())));
+    if let Some(licence) = &verdict.licence {
+        rows.push((say(("证照标识", "licence")), licence.licence_id.clone()));
+        let words = language.pick((licence.words.as_str(), licence.words_en.as_str()));
+        rows.push((say(("证照库", "in the library")), words.to_owned()));
+        if !licence.covered {
+            let text = ("所在内容无有效签名保护", "named where no good signature covers it");
+            rows.push((say(("证照标识", "licence")), say(text)));
+        }
+        let file = match licence.file_matches() {
+            Check::Yes => ("与签发时提交的文件一致", "the file handed in when it was issued"),
+            Check::No => ("与签发时提交的文件不一致", "another file than the one handed in when it was issued"),
+            Check::Unspecified => return,
+        };
+        rows.push((say(("文件", "file")), say(file)));
+    }
 }
 
 /// The clerk's word for a licence's state. A distrusted issuer comes first: a person must look.
@@ -143,6 +186,7 @@ pub fn of_outcome(outcome: Outcome) -> Both {
         Outcome::Ambiguous => ("不唯一", "more than one fits"),
         Outcome::Refused => ("无权查询", "refused"),
         Outcome::Done => ("已办结", "done"),
+        Outcome::Judged => ("已核验", "judged"),
         Outcome::Unspecified => ("结果不明", "outcome not stated"),
     }
 }

@@ -54,6 +54,7 @@ impl Config {
         self.check_tls(now_s, &mut faults);
         self.check_issuers(now_s, &mut faults);
         self.check_seals(&mut faults);
+        self.check_papers(&mut faults);
         self.check_numbers(&mut faults);
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
@@ -207,6 +208,25 @@ impl Config {
     fn check_issuers(&self, now_s: u64, faults: &mut Faults) {
         let fields = ["issuers.ca_file", "issuers.crl_files"];
         check_authorities(fields, &self.issuers.ca_file, &self.issuers.crl_files, now_s, faults);
+    }
+
+    fn check_papers(&self, faults: &mut Faults) {
+        if let Err(why) = self.papers.anchors() {
+            let remedy = (
+                "每个目录放 signer.pem、seal-maker.pem 等",
+                "put signer.pem, seal-maker.pem and the like into each folder",
+            );
+            faults.push(fault(
+                "papers.anchor_folders",
+                format!("读不到：{why}"),
+                format!("cannot be read: {why}"),
+                remedy,
+            ));
+        }
+        if let Err(names) = self.papers.usual_profile() {
+            let remedy = ("改为 gbt-2020", "use gbt-2020");
+            faults.push(fault("papers.profile", "没有这种核验规则", format!("must be {names}"), remedy));
+        }
     }
 
     fn check_numbers(&self, faults: &mut Faults) {
@@ -491,6 +511,8 @@ mod tests {
         check("listen.client_crl_files", |c, _| c.listen.client_crl_files.clear());
         check("listen.client_crl_files", |c, at| c.listen.client_crl_files = vec![at.join("certs/issuer-ca.crl")]);
         check("issuers.ca_file", |c, at| c.issuers.ca_file = at.join("nothing"));
+        check("papers.anchor_folders", |c, at| c.papers.anchor_folders = vec![at.join("nothing")]);
+        check("papers.profile", |c, _| c.papers.profile = "any".into());
         let (_folder, config) = sound();
         let later = Clock::from_fn(|| Clock::system().now_ms() + 31 * 86_400_000);
         let fields: Vec<_> = config.check(&later, Stage::Serve).unwrap_err().into_iter().map(|f| f.field).collect();

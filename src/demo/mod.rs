@@ -10,5 +10,6 @@ pub mod grants; // who may ask what, about three hundred grants
 pub mod licences; // licence drafts of eight types
 pub mod messages; // types and drafts as messages
 pub mod organisation; // departments, systems, resources, licence types
+pub mod paper; // a licence as a sealed file
 pub mod places; // divisions and boundaries
 pub mod random; // the generator's own random numbers

@@ -100,6 +100,9 @@ impl LicenceService for LicenceRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let signature = m.signature.clone().unwrap_or_default().value;
+        // A file's digest is named only where one was given: requests without one are recorded as they always were.
+        let parts: [&[u8]; 3] = [&m.content, &signature, &m.file_sm3];
+        let parts = parts.get(..if m.file_sm3.is_empty() { 2 } else { 3 }).unwrap_or_default();
         let ordered = ordered(
             self.exchange.suite(),
             Kind::IssueLicence,
@@ -107,7 +110,7 @@ impl LicenceService for LicenceRpc {
             Repeatable::Required,
             m.purpose.as_ref(),
             m.operator.as_ref(),
-            &[&m.content, &signature],
+            parts,
         );
         let order = Order::IssueLicence(m);
         let item = change(&self.exchange, &called, Operation::IssueLicence, order, ordered, &m.request_id).await?;
@@ -124,6 +127,8 @@ impl LicenceService for LicenceRpc {
         let called = Called::of(request)?;
         let m = &called.message;
         let signature = m.signature.clone().unwrap_or_default().value;
+        let parts: [&[u8]; 4] = [&m.order, &signature, &m.new_content, &m.new_file_sm3];
+        let parts = parts.get(..if m.new_file_sm3.is_empty() { 3 } else { 4 }).unwrap_or_default();
         let ordered = ordered(
             self.exchange.suite(),
             Kind::ChangeLicence,
@@ -131,7 +136,7 @@ impl LicenceService for LicenceRpc {
             Repeatable::Required,
             m.purpose.as_ref(),
             m.operator.as_ref(),
-            &[&m.order, &signature, &m.new_content],
+            parts,
         );
         let order = Order::ChangeLicence(m);
         let item = change(&self.exchange, &called, Operation::ChangeLicence, order, ordered, &m.request_id).await?;

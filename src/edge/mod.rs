@@ -14,6 +14,7 @@ pub mod admin;
 mod body;
 pub mod caller;
 pub mod catalogue_service;
+pub mod document_service;
 pub mod exchange_service;
 pub mod identity;
 pub mod intake_service;

@@ -30,7 +30,7 @@ use super::status::unlogged;
 use super::trust::Standing;
 use crate::config::Limits;
 use crate::failure::{Failure, Reason};
-use crate::limits::CALL_BODY_MS_MAX;
+use crate::limits::{CALL_BODY_MS_MAX, DOCUMENT_BODY_MS_MAX};
 use crate::telemetry::{ACCESS_TARGET, CallLabels, MethodLabels, Metrics};
 
 type L<A> = AroundLayer<A>;
@@ -270,9 +270,10 @@ impl InFlight {
 
 const SAY_EVERY: Duration = Duration::from_secs(1);
 /// Streams that wait for something; the time they take says nothing of how busy the hub is.
-const WAITING: [&str; 5] = [
+const WAITING: [&str; 6] = [
     IMPORT,
     WATCH,
+    DOCUMENT,
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -337,6 +338,7 @@ impl Deadlines {
 
 const IMPORT: &str = "/wuku.intake.v1.IntakeService/Import";
 const WATCH: &str = "/wuku.seal.v1.SealService/WatchSealUses";
+const DOCUMENT: &str = "/wuku.document.v1.DocumentService/VerifyDocument";
 
 impl Around for Deadlines {
     async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
@@ -352,7 +354,8 @@ impl Around for Deadlines {
         request.extensions_mut().insert(Deadline(at));
         if request.uri().path() != IMPORT {
             // Until its message is in a call holds a place for nothing.
-            let (id, most) = (id.clone(), Duration::from_millis(CALL_BODY_MS_MAX));
+            let most = if request.uri().path() == DOCUMENT { DOCUMENT_BODY_MS_MAX } else { CALL_BODY_MS_MAX };
+            let (id, most) = (id.clone(), Duration::from_millis(most));
             let late = move || refusal(Reason::DeadlineTooShort, id.as_ref(), None);
             request = request.map(|body| in_time(body, most, late));
         }

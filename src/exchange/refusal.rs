@@ -1,4 +1,5 @@
 //! What is recorded of a refusal: that it was refused and why, nothing about existence.
+use crate::library::document::DocumentAsked;
 use crate::library::question::Asked;
 use crate::library::transition::Ordered;
 use crate::policy::Refusal;
@@ -37,6 +38,11 @@ pub(super) fn of_order(ordered: &Ordered, refusal: Refusal) -> Finding {
         operator: ordered.operator.clone(),
         caller_signature: None,
     }
+}
+
+/// A paper that may not be brought.
+pub(super) fn of_document(asked: &DocumentAsked, refusal: Refusal) -> Finding {
+    asked.finding(Outcome::Refused, said(refusal))
 }
 
 /// A refused question who looked at a subject.

@@ -6,6 +6,7 @@ pub mod catalogue; // departments, systems, resources, grants
 pub mod codes; // parsed identifiers: people, organisations, licences, places
 mod coverage; // what a missing record means
 pub mod day; // calendar days in Asia/Shanghai
+pub mod document; // what is held of the licence a paper names
 pub mod geospatial; // geometry, datum, the index of cells
 pub mod licence; // signed by their issuing authority
 pub mod look_up; // answers to questions

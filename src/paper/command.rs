@@ -42,28 +42,50 @@ pub struct VerifyArgs {
     /// A seal without a signature (印章文件)
     #[arg(long, conflicts_with = "file", value_name = "FILE.esl")]
     seal: Option<PathBuf>,
-    /// How strictly outcomes become a verdict: strict-2025, gbt-2020, lenient-history (核验规则)
-    #[arg(long, default_value = "gbt-2020", value_parser = Profile::parse)]
-    profile: Profile,
+    /// How strictly outcomes become a verdict: strict-2025, gbt-2020, lenient-history; without it gbt-2020, or the hub's own (核验规则)
+    #[arg(long, value_parser = Profile::parse)]
+    profile: Option<Profile>,
     /// Whom to believe: a folder, USE=FILE.pem, or a PEM file for signers and seal makers; repeatable. Uses: seal-maker, signer,
     /// time-stamp, licence-issuer, intermediate, revocation (信任锚)
     #[arg(long, value_name = "ANCHORS")]
     anchors: Vec<String>,
     /// Whom nobody configured vouches for is a failure: exit 4 in place of 0 and 3 (须有信任锚)
     #[arg(long)]
-    require_anchor: bool,
+    pub require_anchor: bool,
     /// The authority the paper should be from: its unified social credit code (颁证机构统一社会信用代码)
     #[arg(long, value_name = "USCC")]
     issuer: Option<String>,
     /// Print everything found out as JSON (以 JSON 输出)
     #[arg(long)]
-    json: bool,
+    pub json: bool,
+}
+
+impl VerifyArgs {
+    /// The paper's bytes, at most one more than a paper may have.
+    ///
+    /// # Errors
+    /// Why it cannot be read, or that none was named.
+    pub fn read_file(&self) -> Result<Vec<u8>, String> {
+        read(self.file.as_deref().ok_or("no file given")?)
+    }
+
+    /// The profile, where one was asked for.
+    #[must_use]
+    pub fn profile_given(&self) -> Option<&'static str> {
+        self.profile.map(Profile::as_str)
+    }
 }
 
 /// Runs the command.
 #[must_use]
 pub fn run(args: &DocumentArgs, clock: &Clock) -> ExitCode {
     let DocumentCommand::Verify(args) = &args.command;
+    verify(args, clock)
+}
+
+/// Judges what the arguments name and prints the verdict.
+#[must_use]
+pub fn verify(args: &VerifyArgs, clock: &Clock) -> ExitCode {
     let language = Language::of_environment();
     let report = match judge(args, clock.now_ms() / 1_000) {
         Ok(report) => report,
@@ -92,16 +114,16 @@ const NO_ANCHORS: (&str, &str) = (
 );
 
 fn judge(args: &VerifyArgs, now_s: u64) -> Result<report::Report, String> {
+    let profile = args.profile.unwrap_or_default();
     let anchors = anchors::read(&args.anchors)?;
     let grounds = Grounds { anchors: &anchors, now_s, issuer: args.issuer.as_deref() };
     if let (Some(description), Some(value)) = (&args.signature, &args.signed_value) {
-        return Ok(report::of_pair(&read(description)?, &read(value)?, args.profile, grounds));
+        return Ok(report::of_pair(&read(description)?, &read(value)?, profile, grounds));
     }
     if let Some(seal) = &args.seal {
-        return Ok(report::of_seal(&read(seal)?, args.profile, grounds));
+        return Ok(report::of_seal(&read(seal)?, profile, grounds));
     }
-    let file = args.file.as_deref().ok_or("no file given")?;
-    Ok(report::of_file(&read(file)?, args.profile, grounds))
+    Ok(report::of_file(&args.read_file()?, profile, grounds))
 }
 
 /// A file, at most one byte longer than a paper may be: longer ones are refused by their length.

@@ -343,8 +343,14 @@ fn uncovered(
     found
 }
 
+/// SM3 of a file.
+#[must_use]
+pub fn sm3_of(bytes: &[u8]) -> Digest {
+    gm::sm3(&[bytes])
+}
+
 /// SM3 of a file, in hex.
 #[must_use]
 pub fn hash_of(bytes: &[u8]) -> String {
-    gm::sm3(&[bytes]).iter().map(|byte| format!("{byte:02x}")).collect()
+    sm3_of(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,6 +8,7 @@ pub mod command; // `document verify`, in both binaries
 pub mod container; // the ZIP, read strictly
 pub mod judge; // a paper judged
 pub mod package; // what an OFD package says of itself
+pub mod reasons; // why a file cannot be read, in two languages
 pub mod report; // the verdict for programs and for clerks
 pub mod xml; // XML without surprises
 

@@ -4,8 +4,10 @@ use serde_json::{Value, json};
 use super::Kind;
 use super::container::{LIMITS, Patience, Unreadable};
 use super::judge::{Fault, PaperReport, PaperSignature, Verdict, hash_of, is_trusted, paper};
+use super::reasons;
 use crate::gm::Encoding;
 use crate::seal::asn1::show_time;
+use crate::seal::certificate::Certificate;
 use crate::seal::judge::{self, Check, Container, Grounds, SealReport, SignatureReport};
 use crate::seal::ses::Seal;
 use crate::seal::step::{Finding, Outcome, Profile, Step};
@@ -23,7 +25,23 @@ pub struct Report {
     pub lines: Vec<(String, String)>,
     /// Whether configured anchors vouch for whoever signed and made the seals.
     pub trusted: bool,
+    /// Licence identifiers the paper names.
+    pub named: Vec<Named>,
+    /// Who made each signature of the paper, in the order of `signatures`; `None`: nobody known.
+    pub signers: Vec<Option<Certificate>>,
 }
+
+/// A licence identifier (证照标识) as a paper names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// As written.
+    pub value: String,
+    /// Whether it stands in content that a good signature covers.
+    pub covered: bool,
+}
+
+/// What the field calls a licence identifier in a paper's custom data (GB/T 36903: 证照标识, its short name, names met in interfaces).
+const LICENCE_ID_NAMES: [&str; 5] = ["证照标识", "ZZBS", "certIdentifier", "certificate_identifier", "licence_id"];
 
 /// The exit code where an anchor was demanded and no configured one vouches for who signed.
 pub const NOT_ANCHORED_CODE: u8 = 4;
@@ -32,16 +50,32 @@ impl Report {
     /// The exit code: that of the verdict, or 4 where `require_anchor` and what would be 0 or 3 rests on nobody's word.
     #[must_use]
     pub const fn code(&self, require_anchor: bool) -> u8 {
-        match self.verdict {
-            Verdict::Valid | Verdict::NotAnchored | Verdict::PartlyCovered if require_anchor && !self.trusted => {
-                NOT_ANCHORED_CODE
-            }
-            verdict => verdict.code(),
+        exit_code(self.verdict, self.trusted, require_anchor)
+    }
+}
+
+/// As [`Report::code`], of a verdict that came from elsewhere.
+#[must_use]
+pub const fn exit_code(verdict: Verdict, trusted: bool, require_anchor: bool) -> u8 {
+    match verdict {
+        Verdict::Valid | Verdict::NotAnchored | Verdict::PartlyCovered if require_anchor && !trusted => {
+            NOT_ANCHORED_CODE
         }
+        verdict => verdict.code(),
     }
 }
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Valid, Self::NotAnchored, Self::NotValid, Self::PartlyCovered, Self::NotVerified, Self::Unreadable];
+
+    /// By its name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|verdict| verdict.as_str() == name)
+    }
+
     /// Its name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -192,7 +226,8 @@ pub fn of_seal(bytes: &[u8], profile: Profile, grounds: Grounds<'_>) -> Report {
 /// A report on something that could not be read.
 #[must_use]
 pub fn unreadable(error: &Unreadable) -> Report {
-    let words = (format!("无法读取：{}", error.reason), format!("unreadable: {error}"));
+    let (zh, en) = reasons::words(error.reason).unwrap_or((error.reason, error.reason));
+    let words = (format!("无法读取：{zh}"), format!("unreadable: {en} ({})", error.detail));
     let mut report = of_verdict(Verdict::Unreadable, words);
     report.set("reason", json!(error.reason));
     report.set("detail", json!(error.detail));
@@ -201,7 +236,7 @@ pub fn unreadable(error: &Unreadable) -> Report {
 
 fn of_verdict(verdict: Verdict, words: (String, String)) -> Report {
     let json = json!({"verdict": verdict.as_str(), "words": words.0, "words_en": words.1});
-    Report { verdict, json, words, lines: Vec::new(), trusted: false }
+    Report { verdict, json, words, lines: Vec::new(), trusted: false, named: Vec::new(), signers: Vec::new() }
 }
 
 impl Report {
@@ -215,6 +250,8 @@ impl Report {
 fn of_paper(judged: &PaperReport) -> Report {
     let mut report = of_verdict(judged.verdict, paper_words(judged));
     report.trusted = judged.trusted;
+    report.named = named(judged);
+    report.signers = judged.signatures.iter().map(|s| s.report.signer.clone()).collect();
     report.lines = judged.signatures.iter().flat_map(|s| lines(&s.entry.id, &s.report, &s.reasons)).collect();
     report
         .lines
@@ -237,12 +274,24 @@ fn of_paper(judged: &PaperReport) -> Report {
             })
         })
         .collect();
+    let named: Vec<&str> = report.named.iter().map(|named| named.value.as_str()).collect();
+    report.set("licence_ids", json!(named));
     report.set("trust", json!(trust(judged.trusted)));
     report.set("faults", json!(faults));
     report.set("uncovered", json!(judged.uncovered));
     report.set("documents", json!(documents));
     report.set("signatures", json!(judged.signatures.iter().map(paper_signature).collect::<Vec<_>>()));
     report
+}
+
+/// The identifiers in custom data. They stand in OFD.xml, so they are covered where it is and every signature is good.
+fn named(judged: &PaperReport) -> Vec<Named> {
+    let good = matches!(judged.verdict, Verdict::Valid | Verdict::NotAnchored | Verdict::PartlyCovered);
+    let covered = good && !judged.uncovered.iter().any(|part| part == "OFD.xml");
+    let data = judged.bodies.iter().flat_map(|body| &body.custom_data);
+    data.filter(|(name, _)| LICENCE_ID_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)))
+        .map(|(_, value)| Named { value: value.clone(), covered })
+        .collect()
 }
 
 fn paper_signature(signature: &PaperSignature) -> Value {

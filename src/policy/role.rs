@@ -44,6 +44,7 @@ pub enum Operation {
     ListSeals,
     ListSealUses,
     WatchSealUses,
+    VerifyDocument,
 }
 
 impl Operation {
@@ -88,6 +89,7 @@ impl Operation {
         Self::ListSeals,
         Self::ListSealUses,
         Self::WatchSealUses,
+        Self::VerifyDocument,
     ];
 }
 
@@ -112,7 +114,8 @@ pub fn allowed_roles(operation: Operation) -> &'static [Role] {
         | Operation::Match
         | Operation::Derive
         | Operation::LookUpHolder
-        | Operation::LookUpArea => &[Role::Consumer, Role::Clerk],
+        | Operation::LookUpArea
+        | Operation::VerifyDocument => &[Role::Consumer, Role::Clerk],
         Operation::ApplyGrant => &[Role::Consumer, Role::Clerk],
         Operation::PrepareLicence | Operation::IssueLicence | Operation::ChangeLicence => &[Role::Source],
         Operation::PutLicenceType => &[Role::DataAuthority, Role::Source],

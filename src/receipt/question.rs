@@ -5,6 +5,7 @@ use prost::bytes::Bytes;
 
 use super::Kind;
 use super::canonical::{self, NotCanonical};
+use crate::wire::proto::document::v1::DocumentQuestion;
 use crate::wire::proto::exchange::v1::{
     AreaQuestion, AsOf, ChangeQuestion, Context, DeriveQuestion, HolderQuestion, LookUpQuestion, MatchQuestion,
     SealUseQuestion,
@@ -42,6 +43,7 @@ pub const fn message_name(kind: Kind) -> &'static str {
         Kind::AccessList => "wuku.receipt.v1.AccessQuestion",
         Kind::SealUse => "wuku.exchange.v1.SealUseQuestion",
         Kind::SealUseList => "wuku.seal.v1.SealUseListQuestion",
+        Kind::VerifyDocument => "wuku.document.v1.DocumentQuestion",
         _ => "wuku.exchange.v1.ChangeQuestion",
     }
 }
@@ -68,6 +70,10 @@ pub fn read(kind: Kind, bytes: &[u8]) -> Result<Echo, NotCanonical> {
         }
         Kind::SealUseList => {
             let SealUseListQuestion { nonce, purpose, operator, .. } = canonical::decode(bytes)?;
+            Echo { nonce, is_nonce: true, purpose, operator, ..Echo::default() }
+        }
+        Kind::VerifyDocument => {
+            let DocumentQuestion { nonce, purpose, operator, .. } = canonical::decode(bytes)?;
             Echo { nonce, is_nonce: true, purpose, operator, ..Echo::default() }
         }
         _ => {

@@ -6,6 +6,8 @@
 #[cfg(feature = "hub")]
 pub mod access; // who looked at a subject
 #[cfg(feature = "hub")]
+pub mod document; // papers: the question, and a report as a message
+#[cfg(feature = "hub")]
 pub mod geometry; // whole numbers of 1e-9 degree
 #[cfg(feature = "hub")]
 pub mod order; // changes from their requests
@@ -41,6 +43,11 @@ pub mod proto {
     pub mod intake {
         pub mod v1 {
             include!(concat!(env!("OUT_DIR"), "/wuku.intake.v1.rs"));
+        }
+    }
+    pub mod document {
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/wuku.document.v1.rs"));
         }
     }
     pub mod catalogue {

@@ -72,6 +72,7 @@ answered! {
     receipt: ListAccessesResponse;
     intake: ReleaseImportResponse;
     seal: ImportSealResponse BindSealResponse ListSealUsesResponse WatchSealUsesResponse;
+    document: VerifyDocumentResponse;
 }
 
 impl Caller {

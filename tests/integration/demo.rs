@@ -21,7 +21,7 @@ fn the_demo_ends_as_expected_and_leaves_nobody_in_plain_text() {
         Command::new(env!("CARGO_BIN_EXE_wuku")).args(arguments).arg(&place).env("LC_ALL", "C").output().unwrap();
     let said = String::from_utf8_lossy(&demo.stdout);
     assert!(demo.status.success(), "{said}{}", String::from_utf8_lossy(&demo.stderr));
-    assert!(said.contains("20 steps, 0 not as expected"), "{said}");
+    assert!(said.contains("23 steps, 0 not as expected"), "{said}");
 
     let city = City::new(SEED, PEOPLE, today).unwrap();
     let residents: Vec<_> = (0..PEOPLE).map(|index| city.resident(index).unwrap()).collect();

@@ -4,6 +4,7 @@ use wuku::failure::Reason;
 /// The tests that provoke reasons, as text: what they assert when they run.
 const TESTS: [&str; 6] = [
     include_str!("access.rs"),
+    include_str!("document.rs"),
     include_str!("intake.rs"),
     include_str!("licence.rs"),
     include_str!("questions.rs"),
@@ -12,7 +13,11 @@ const TESTS: [&str; 6] = [
 ];
 
 /// What no test of this binary provokes, and why.
-const NOT_HERE: [(Reason, &str); 4] = [
+const NOT_HERE: [(Reason, &str); 5] = [
+    (
+        Reason::DocumentTooSlow,
+        "needs a file that takes three seconds: the limits leave none; asserted by edge/document_service.rs",
+    ),
     (Reason::StorageLow, "needs a disk that is nearly full; asserted by tests/endurance/space.rs"),
     (Reason::StoreUnavailable, "RocksDB fails only with the disk under it; store/faulty.rs provokes it in unit tests"),
     (Reason::Internal, "means a bug: a test that knows how to provoke one belongs beside its repair"),

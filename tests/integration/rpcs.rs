@@ -59,6 +59,8 @@ async fn every_rpc_answers() {
     console.withdraw(&grant, "用毕").await.unwrap();
     hub.order(&id, OrderAction::Cancel).await;
 
+    desk.judge(b"%PDF-1.7").await.unwrap();
+
     let metrics = hub.admin("/metrics").await;
     let answered: BTreeSet<String> = metrics
         .lines()

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 
 proto, out = Path(__file__).resolve().parents[2] / "proto", tempfile.TemporaryDirectory()
-files = [f"wuku/{package}/v1/{package}.proto" for package in ("library", "receipt", "exchange")]
+files = [f"wuku/{package}/v1/{package}.proto" for package in ("library", "receipt", "document", "exchange")]
 flags = [f"-I{proto}", f"--python_out={out.name}", f"--grpc_python_out={out.name}"]
 subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *flags, *files], check=True)
 sys.path.insert(0, out.name)

@@ -33,7 +33,7 @@ def number(text):
     return int(text)
 proto, out = Path(__file__).resolve().parents[2] / "proto", tempfile.TemporaryDirectory()
 tool = [sys.executable, "-m", "grpc_tools.protoc"] if importlib.util.find_spec("grpc_tools") else ["protoc"]
-files = [f"wuku/{package}/v1/{package}.proto" for package in ("library", "receipt", "exchange")]
+files = [f"wuku/{package}/v1/{package}.proto" for package in ("library", "receipt", "document", "exchange")]
 subprocess.run([*tool, f"-I{proto}", f"--python_out={out.name}", *files], check=True)
 sys.path.insert(0, out.name)
 from wuku.exchange.v1 import exchange_pb2 as exchange

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::demo::organisation::{DemoSystem, department_of, system_of};
 use crate::receipt::evidence;
 use crate::wire::proto::catalogue::v1::catalogue_service_client::CatalogueServiceClient;
+use crate::wire::proto::document::v1::document_service_client::DocumentServiceClient;
 use crate::wire::proto::exchange::v1::exchange_service_client::ExchangeServiceClient;
 use crate::wire::proto::exchange::v1::{Context, Payload, RecordedItem};
 use crate::wire::proto::intake::v1::intake_service_client::IntakeServiceClient;
@@ -80,6 +81,10 @@ impl At {
 
     pub(super) fn exchange(&self) -> ExchangeServiceClient<Channel> {
         ExchangeServiceClient::new(self.channel.clone())
+    }
+
+    pub(super) fn documents(&self) -> DocumentServiceClient<Channel> {
+        DocumentServiceClient::new(self.channel.clone())
     }
 
     pub(super) fn licences(&self) -> LicenceServiceClient<Channel> {

@@ -2,6 +2,7 @@
 mod city;
 mod desk;
 mod files;
+mod papers;
 mod say;
 mod scenario;
 mod sealed;
@@ -79,10 +80,12 @@ async fn demo(args: &DemoArgs, clock: &Clock) -> CliResult {
     say.title("五库 · 天台县演示", "Wuku demo: Tiantai county (real places, nobody real)");
 
     let config = make_hub(&folder, args.suite, clock, &mut say).await?;
+    let seal = papers::seal(&folder, clock)?;
+    std::fs::write(folder.join("wuku.toml"), format!("{CONFIG}{}", papers::SETTINGS))?;
     let mut server = Server::start(&folder).await?;
     let desk = Desk::open(&folder, &server.address)?;
     city::load(&desk, &city, &folder, args.licences, &mut say).await?;
-    scenario::play(&desk, &city, &folder, &mut say).await?;
+    scenario::play(&desk, &city, &seal, &folder, &mut say).await?;
     server.stop().await?;
     scenario::check_store(&config, clock, &mut say).await?;
 

@@ -3,10 +3,11 @@ use super::super::{CliError, CliResult, fsck, hub};
 use super::city::{import, issue};
 use super::desk::{Answer, Desk, context, request_id};
 use super::say::{Transcript, timed};
-use super::{City, HUB};
+use super::{City, HUB, papers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::demo::licences::LicenceDraft;
+use crate::demo::paper::DemoSeal;
 use crate::library::codes::HolderCode;
 use crate::library::day;
 use crate::receipt::report::Language;
@@ -35,7 +36,7 @@ const WINDOW_ITEM: &str = "332014001001";
 const FOOD_ITEM: &str = "330131002001";
 
 /// Plays every step.
-pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Transcript) -> CliResult {
+pub(super) async fn play(desk: &Desk, city: &City, seal: &DemoSeal, folder: &Path, say: &mut Transcript) -> CliResult {
     say.title("场景", "Scenario");
     let hard = city.hard_cases()?;
     let stage = Stage { desk, city, folder, zh: say.zh() };
@@ -58,6 +59,14 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
 
     let (said, took) = timed(stage.by_holder(&licence_id, hard.firm.uscc.as_str())).await;
     say.step("一窗受理平台按持证主体查询（一证通办）", "… and by holder", took, flat(said));
+
+    let paper = papers::paper(seal, &licence_id, folder);
+    let (said, took) = timed(stage.bring(&paper, ("valid", "有效"))).await;
+    say.step("窗口核验群众带来的证照文件", "a paper somebody brings is judged", took, flat(said));
+
+    let forged = paper.as_ref().map_err(|e| CliError(e.0.clone())).and_then(|paper| papers::forged(paper));
+    let (said, took) = timed(stage.bring(&forged, ("not-valid", "有效"))).await;
+    say.step("改动一个词的同一文件", "the same with one word altered", took, flat(said));
 
     let (said, took) = timed(stage.matching(&hard.adult.code, &hard.adult.name)).await;
     say.step("社保系统比对姓名与公民身份号码", "social security matches a name and an ID number", took, flat(said));
@@ -100,6 +109,14 @@ pub(super) async fn play(desk: &Desk, city: &City, folder: &Path, say: &mut Tran
 
     let (said, took) = timed(stage.fetch(&licence_id, LicenceState::Revoked)).await;
     say.step("下一次查询即答：已吊销", "the next question says REVOKED", took, flat(said));
+
+    let (said, took) = timed(stage.bring(&paper, ("valid", "已吊销"))).await;
+    say.step(
+        "再核验那份文件：文件完好，证照已吊销",
+        "the good paper again: unaltered, its licence revoked",
+        took,
+        flat(said),
+    );
 
     let (said, took) = timed(stage.last_month(&hard.revoked_firm.uscc.to_string())).await;
     say.step(
@@ -294,6 +311,11 @@ impl Stage<'_> {
         };
         let place = place(&answer);
         Ok((format!("{}；{}", absence.reason, place.0), format!("{}; {}", absence.reason, place.1)))
+    }
+
+    async fn bring(&self, paper: &CliResult<Vec<u8>>, expected: (&str, &str)) -> CliResult<(String, String)> {
+        let paper = paper.as_ref().map_err(|error| CliError(error.0.clone()))?;
+        papers::judged(self.desk, FOOD_ITEM, paper, expected).await
     }
 
     async fn refused(&self, there: &HolderCode, nobody: &HolderCode) -> CliResult<(String, String)> {

@@ -199,7 +199,9 @@ pub async fn issue(
     if view.newest_of(Library::Licence, "licence", &series).await?.is_some() {
         return Err(Failure::new(Reason::AlreadyExists));
     }
+    let file_sm3 = file_digest(&request.file_sm3, "file_sm3")?;
     let row = first_row(request.content.clone(), signature, &signer.fingerprint, &licence, view.now_ms);
+    let row = LicenceRow { file_sm3, ..row };
     let write = write(view, permit, &kind, &licence, &series, &row, 0)?;
     Ok(ordered.transition(vec![(write, licence.licence_id.clone())], Some(Subject::new("licence", licence.licence_id))))
 }
@@ -247,6 +249,7 @@ pub async fn change(
     if matches!(order.action(), OrderAction::Amend | OrderAction::Renew) {
         authorised(&kind, &department)?;
         new_licence = new_version(view, issuers, request, &order, &id, &department, &mut row).await?;
+        row.file_sm3 = file_digest(&request.new_file_sm3, "new_file_sm3")?;
     }
     let write = write(view, permit, &kind, &new_licence, &licence_series(&id), &row, opened.version)?;
     Ok(ordered
@@ -341,6 +344,14 @@ pub async fn trusted(view: &View, fingerprint: &[u8; 32]) -> Result<(), Failure>
     let told = view.newest_of(Library::IssuerKey, "issuer_key", &hex(fingerprint)).await?;
     let distrusted = told.map(|o| o.body::<IssuerKeyRow>()).transpose()?.is_some_and(|key| key.distrusted);
     if distrusted { Err(Failure::new(Reason::IssuerDistrusted)) } else { Ok(()) }
+}
+
+/// A digest of a file, or none.
+fn file_digest(digest: &Bytes, field: &str) -> Result<Bytes, Failure> {
+    if digest.is_empty() || digest.len() == 32 {
+        return Ok(digest.clone());
+    }
+    Err(Failure::field(field, "应为 SM3 摘要，32 字节。", "Is an SM3 digest, 32 bytes."))
 }
 
 /// The first row of a licence: version 1, valid from its day of issue.

@@ -45,6 +45,9 @@ pub struct LicenceRow {
     /// Its signature.
     #[prost(message, optional, tag = "11")]
     pub order_signature: Option<DepartmentSignature>,
+    /// SM3 of the version's file, as its authority's system handed it in; empty: it handed in none.
+    #[prost(bytes = "bytes", tag = "12")]
+    pub file_sm3: Bytes,
 }
 
 /// What the hub was told about an issuer's key.

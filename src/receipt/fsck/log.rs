@@ -304,7 +304,8 @@ pub(super) fn is_change(kind: Kind) -> bool {
         | Kind::Summary
         | Kind::VerifyEvidence
         | Kind::SealUse
-        | Kind::SealUseList => false,
+        | Kind::SealUseList
+        | Kind::VerifyDocument => false,
     }
 }
 

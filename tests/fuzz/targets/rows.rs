@@ -25,7 +25,6 @@ fuzz_target!(|data: &[u8]| {
         for row in batch.rows() {
             read += 1;
             assert_eq!(row.number, read, "numbers have no gap");
-            assert!(row.fields.iter().all(|(name, _)| row.text(name).is_some()));
         }
     }
     // What the sender counted beforehand is never less than what the hub reads.
