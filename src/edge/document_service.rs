@@ -85,7 +85,7 @@ impl Bench {
         let anchors = self.anchors.load();
         let grounds = Grounds { anchors: &anchors, now_s: self.clock.now_ms() / 1_000, issuer: None };
         let report = report::of_file_within(file, profile, grounds, Patience::until(&over));
-        if report.json["reason"] == "too-slow" {
+        if report.reason() == Some("too-slow") {
             return Err(Failure::new(Reason::DocumentTooSlow));
         }
         Ok(report)

@@ -47,6 +47,12 @@ const LICENCE_ID_NAMES: [&str; 5] = ["证照标识", "ZZBS", "certIdentifier", "
 pub const NOT_ANCHORED_CODE: u8 = 4;
 
 impl Report {
+    /// Why the file cannot be read, where it cannot: a word of [`reasons::REASONS`].
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.json.get("reason").and_then(Value::as_str)
+    }
+
     /// The exit code: that of the verdict, or 4 where `require_anchor` and what would be 0 or 3 rests on nobody's word.
     #[must_use]
     pub const fn code(&self, require_anchor: bool) -> u8 {

@@ -83,7 +83,11 @@ fn signature(json: &Value) -> DocumentSignature {
         id: text(json, "id"),
         r#type: text(json, "type"),
         container: text(json, "container"),
-        references_ok: json["references_ok"].as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+        references_ok: json
+            .get("references_ok")
+            .and_then(Value::as_u64)
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default(),
         references_bad: texts(json, "references_bad"),
         uncovered: texts(json, "uncovered"),
         data_hash: text(json, "data_hash"),
@@ -114,11 +118,11 @@ fn signature(json: &Value) -> DocumentSignature {
 }
 
 fn text(json: &Value, field: &str) -> String {
-    json[field].as_str().unwrap_or_default().to_owned()
+    json.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn each<'a>(json: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
-    json[field].as_array().into_iter().flatten()
+    json.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 
 fn texts(json: &Value, field: &str) -> Vec<String> {
@@ -126,7 +130,7 @@ fn texts(json: &Value, field: &str) -> Vec<String> {
 }
 
 fn check(json: &Value, field: &str) -> i32 {
-    match json[field].as_bool() {
+    match json.get(field).and_then(Value::as_bool) {
         None => Check::Unspecified.into(),
         Some(true) => Check::Yes.into(),
         Some(false) => Check::No.into(),

@@ -2,7 +2,7 @@
 use wuku::failure::Reason;
 
 /// The tests that provoke reasons, as text: what they assert when they run.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("access.rs"),
     include_str!("document.rs"),
     include_str!("intake.rs"),
