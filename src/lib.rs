@@ -33,4 +33,6 @@ pub mod demo; // a city made from a seed
 pub mod failure; // what stopped us, and what to do about it
 pub mod limits; // ceilings no operator should move
 #[cfg(feature = "hub")]
+pub mod random; // the system's random bytes, a page at a time
+#[cfg(feature = "hub")]
 pub mod telemetry; // logs and metrics, never a person in them

@@ -31,6 +31,7 @@ use super::trust::Standing;
 use crate::config::Limits;
 use crate::failure::{Failure, Reason};
 use crate::limits::{CALL_BODY_MS_MAX, DOCUMENT_BODY_MS_MAX};
+use crate::random::Random;
 use crate::telemetry::{ACCESS_TARGET, CallLabels, MethodLabels, Metrics};
 
 type L<A> = AroundLayer<A>;
@@ -46,7 +47,7 @@ pub type EdgeStack = Stack<
 pub fn stack(limits: &Limits, metrics: &Metrics) -> EdgeStack {
     ServiceBuilder::new()
         .layer(AroundLayer::new(InFlight::new(limits, metrics))) // refuse rather than queue: callers retry elsewhere
-        .layer(AroundLayer::new(RequestIds)) // every later line can name the call
+        .layer(AroundLayer::new(RequestIds::default())) // every later line can name the call
         .layer(AroundLayer::new(AccessLog::new(metrics))) // sees every outcome, refused and abandoned ones included
         .layer(AroundLayer::new(Panics::new(metrics))) // a bug in one call is that call's end, not the hub's
         .layer(AroundLayer::new(Deadlines::new(limits))) // keep time to say why we failed
@@ -88,11 +89,15 @@ async fn answer_of(inner: impl Inner, request: Request<Body>) -> Response<Body> 
 }
 
 /// Gives each call a name.
-pub struct RequestIds;
+#[derive(Default)]
+pub struct RequestIds {
+    random: Random,
+}
 
 impl Around for RequestIds {
     async fn call<S: Inner>(self: Arc<Self>, mut request: Request<Body>, inner: S) -> Response<Body> {
-        let id = request.headers().get(&REQUEST_ID).and_then(sane_id).unwrap_or_else(fresh_id);
+        let id = request.headers().get(&REQUEST_ID).and_then(sane_id);
+        let id = id.unwrap_or_else(|| fresh_id(&self.random));
         let header = HeaderValue::from_str(&id).ok();
         request.extensions_mut().insert(RequestId(id));
         let mut response = answer_of(inner, request).await;
@@ -113,11 +118,9 @@ fn sane_id(value: &HeaderValue) -> Option<Arc<str>> {
     (shaped && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())).then(|| text.into())
 }
 
-fn fresh_id() -> Arc<str> {
-    let mut bytes = [0; 16];
+fn fresh_id(random: &Random) -> Arc<str> {
     // Without randomness the call still runs; it only shares its name with others.
-    let _unnamed = getrandom::fill(&mut bytes);
-    hex(&bytes).into()
+    hex(&random.bytes::<16>().unwrap_or_default()).into()
 }
 
 /// One log line and one count for each call. Names the calling *system* and the rpc, never what was asked.

@@ -497,8 +497,7 @@ pub fn write(
 ) -> Result<Write, Failure> {
     let version = previous.checked_add(1).ok_or(Failure::new(Reason::Internal))?;
     let key = key_space::record_row(library.number(), &index_key, version);
-    let mut salt = [0; 16];
-    getrandom::fill(&mut salt).map_err(|e| Failure::new(Reason::Internal).because(e))?;
+    let salt: [u8; 16] = vault.random().map_err(|e| Failure::new(Reason::Internal).because(e))?;
     row.salt = Bytes::copy_from_slice(&salt);
     let plain = row.encode_to_vec();
     let sealed = vault

@@ -408,11 +408,8 @@ impl Recorder {
     /// [`Reason::Internal`] without randomness.
     pub fn draft(&self, view: &View, caller: &Caller, finding: Finding) -> Result<Drafted, Failure> {
         let no_randomness = |e: getrandom::Error| Failure::new(Reason::Internal).because(e);
-        let mut random = [0; 48];
-        getrandom::fill(&mut random).map_err(no_randomness)?;
-        let (salt, blind) = random.split_at(32);
-        let salt: [u8; 32] = salt.try_into().map_err(|_| Failure::new(Reason::Internal))?;
-        let blind = Bytes::copy_from_slice(blind);
+        let salt: [u8; 32] = self.vault.random().map_err(no_randomness)?;
+        let blind = Bytes::copy_from_slice(&self.vault.random::<16>().map_err(no_randomness)?);
         let payload = Payload {
             format: 1,
             question: finding.question.clone(),

@@ -29,7 +29,7 @@ pub struct Manifest {
     pub hub: String,
     /// Version of the program that made it.
     pub program: String,
-    /// Layout of the data folder, as [`super::key_space::FORMAT_VERSION`].
+    /// The newest layout of a data folder that this program knew; that of the copy is in it, and not above this.
     pub store_format: u32,
     /// When it was made, Unix seconds.
     pub made_s: u64,

@@ -231,9 +231,11 @@ fn read_slot(path: &Path) -> Result<Slot, String> {
 fn write_slot(folder: &Path, path: &Path, bytes: &[u8; SLOT_BYTES]) -> io::Result<()> {
     let new = !path.exists();
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    file.set_len(SLOT_BYTES as u64)?;
+    if file.metadata()?.len() != SLOT_BYTES as u64 {
+        file.set_len(SLOT_BYTES as u64)?;
+    }
     file.write_all_at(bytes, 0)?;
-    file.sync_all()?;
+    file.sync_data()?; // with the length, where that has changed
     if new { sync_folder(folder) } else { Ok(()) }
 }
 
@@ -242,7 +244,7 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Between two writes: a sync for every batch would cost a busy hub as much as its batches do.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(50);
 
 /// Moves a fence on, on a thread of its own, always with the newest head it was given.
 pub struct FenceThread {

@@ -99,7 +99,7 @@ pub enum MetaRow {
 }
 
 /// The layout this program writes. An older program refuses a folder of a newer layout.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 
 /// The libraries whose records are the hub's own terms (departments, systems, grants, resources, licence types, issuer keys): changed
 /// seldom, read by every question.

@@ -4,8 +4,14 @@
 //! an acknowledged batch has been synced, a log damaged anywhere but in an unfinished tail refuses to open, and after a
 //! failed write nothing more is written: the process is to end, and the next start learns from the disk what is true.
 //!
+//! Rows that come with every answer stand apart from the records (`families`), so that what was written once is not merged into
+//! tables again. A folder of format 1 has them all in one family and goes on so.
+//!
 //! Blocking is decided here: a point read runs on the calling worker (a few microseconds when cached), long scans and
 //! commits on a blocking thread.
+mod families; // which rows stand apart
+
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -16,10 +22,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    BlockBasedOptions, Cache, ChecksumType, DB, DBCompressionType, DBRecoveryMode, ErrorKind, Options, ReadOptions,
-    SliceTransform, SnapshotWithThreadMode, WriteBatch, WriteOptions,
+    BlockBasedOptions, BlockBasedTablePinningTier, Cache, ChecksumType, ColumnFamily, ColumnFamilyDescriptor,
+    DBCompressionType, DBRecoveryMode, DBWithThreadMode, DataBlockIndexType, Env, ErrorKind, Options, ReadOptions,
+    SingleThreaded, SliceTransform, SnapshotWithThreadMode, WriteBatch, WriteOptions,
 };
 use self_cell::self_cell;
+
+use families::{Family, stretches};
 
 use super::contract::{
     Admitted, CommitError, Direction, Engine, Key, KeyRange, Page, PageBuilder, Snapshot, StoreError, Versioned,
@@ -41,9 +50,14 @@ const COMPACTION_BYTES_MAX: u64 = 1 << 30;
 const WRITE_BUFFERS: u8 = 3;
 /// Table files held open at once.
 const OPEN_FILES_MAX: i32 = 1_024;
+/// So many tables are named where one of them is damaged and the engine does not say which.
+const TABLES_NAMED_MAX: usize = 64;
 /// Protects rows in memory against flipped bits, and does not carry on after a disk error.
 const STRING_OPTIONS: &str = "memtable_protection_bytes_per_key=8;block_protection_bytes_per_key=8;\
     max_bgerror_resume_count=0;file_checksum_gen_factory=FileChecksumGenCrc32cFactory";
+
+/// Nobody makes a family while a hub runs, so a handle is found without a lock.
+type Db = DBWithThreadMode<SingleThreaded>;
 
 /// What an operator may set. More memory makes it faster, never safer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +82,9 @@ pub struct Rocks {
 }
 
 struct Shared {
-    db: DB,
+    db: Db,
+    /// Whether the families stand apart: since format 2.
+    apart: bool,
     /// What write-ahead log and flushes may grow by.
     growing_bytes: u64,
     /// Held from the first check of a batch until its write is durable.
@@ -96,17 +112,19 @@ impl Rocks {
             }
             Err(error) => return Err(failed(error)),
         }
-        let mut options = options(settings).map_err(|error| RocksError::of(path, &error))?;
-        options.create_if_missing(true);
-        options.set_error_if_exists(true);
-        let db = DB::open(&options, path).map_err(|error| RocksError::of(path, &error))?;
+        let refused = |error| RocksError::of(path, &error);
+        let mut tuning = Tuning::new(settings).map_err(refused)?;
+        tuning.whole.create_if_missing(true);
+        tuning.whole.create_missing_column_families(true);
+        tuning.whole.set_error_if_exists(true);
+        let names = Family::APART.map(|family| family.name().to_owned());
+        let db = Db::open_cf_descriptors(&tuning.whole, path, tuning.families(&names)).map_err(refused)?;
         // The last step: with this row the folder is a store.
         let version = Versioned::frame(1, &FORMAT_VERSION.to_be_bytes());
-        db.put_opt(key_space::meta(MetaRow::FormatVersion), version, &synced())
-            .map_err(|error| RocksError::of(path, &error))?;
+        db.put_opt(key_space::meta(MetaRow::FormatVersion), version, &synced()).map_err(refused)?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(parent).and_then(|parent| parent.sync_all()).map_err(failed)?;
-        Ok(Self::limited(db, settings, clock))
+        Ok(Self::limited(db, FORMAT_VERSION, settings, clock))
     }
 
     /// Opens a data folder that is there.
@@ -123,8 +141,12 @@ impl Rocks {
         if let Some(Damage { file, at, next }) = wal::damaged_inside(path).map_err(failed)? {
             return Err(RocksError::LogDamaged { file, at, next });
         }
-        let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
-        let db = DB::open(&options, path).map_err(|error| match RocksError::of(path, &error) {
+        let opened = Tuning::new(settings).and_then(|tuning| {
+            // Families of a later format are opened too, so that its folder can be told from a damaged one.
+            let names = Db::list_cf(&tuning.whole, path)?;
+            Db::open_cf_descriptors(&tuning.whole, path, tuning.families(&names))
+        });
+        let db = opened.map_err(|error| match RocksError::of(path, &error) {
             RocksError::Damaged { path, reason } => match wal::unfinished_tails(&path) {
                 Ok(tails) if !tails.is_empty() => RocksError::LogTail { tails, reason },
                 _ => RocksError::Damaged { path, reason },
@@ -139,20 +161,34 @@ impl Rocks {
     /// # Errors
     /// As [`Rocks::open`]; another process that has it open is not noticed.
     pub fn open_to_read(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
-        let options = options(settings).map_err(|error| RocksError::of(path, &error))?;
-        let db = DB::open_for_read_only(&options, path, false).map_err(|error| RocksError::of(path, &error))?;
+        let opened = Tuning::new(settings).and_then(|tuning| {
+            let names = Db::list_cf(&tuning.whole, path)?;
+            Db::open_cf_descriptors_read_only(&tuning.whole, path, tuning.families(&names), false)
+        });
+        let db = opened.map_err(|error| RocksError::of(path, &error))?;
         Self::of_format(db, path, settings, clock)
     }
 
-    fn of_format(db: DB, path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
+    fn of_format(db: Db, path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
         let row = db.get(key_space::meta(MetaRow::FormatVersion)).map_err(|error| RocksError::of(path, &error))?;
         let row = row.ok_or_else(|| RocksError::Unfinished(path.into()))?;
         let found = Versioned::parse(&Bytes::from(row)).ok().and_then(|row| row.body.as_ref().try_into().ok());
+        let damaged = |reason: &str| Err(RocksError::Damaged { path: path.into(), reason: reason.into() });
         match found.map(u32::from_be_bytes) {
-            Some(FORMAT_VERSION) => Ok(Self::limited(db, settings, clock)),
             Some(found) if found > FORMAT_VERSION => Err(RocksError::TooNew { path: path.into(), found }),
-            _ => Err(RocksError::Damaged { path: path.into(), reason: "its format version is not a number".into() }),
+            Some(1) => Ok(Self::limited(db, 1, settings, clock)),
+            Some(FORMAT_VERSION) if Family::APART.iter().all(|family| db.cf_handle(family.name()).is_some()) => {
+                Ok(Self::limited(db, FORMAT_VERSION, settings, clock))
+            }
+            Some(FORMAT_VERSION) => damaged("a family of rows is missing"),
+            _ => damaged("its format version is none"),
         }
+    }
+
+    /// The layout of this folder: that of the program that made it.
+    #[must_use]
+    pub fn format(&self) -> u32 {
+        if self.shared.apart { FORMAT_VERSION } else { 1 }
     }
 
     /// Copies the store as it stands at one moment into a folder that is not there yet, while it is read and written on. Files that
@@ -169,10 +205,11 @@ impl Rocks {
         copy.map_err(read_failed)
     }
 
-    fn limited(db: DB, settings: &RocksSettings, clock: Clock) -> Limited<Self> {
+    fn limited(db: Db, format: u32, settings: &RocksSettings, clock: Clock) -> Limited<Self> {
         let buffers = u64::from(WRITE_BUFFERS).saturating_mul(settings.write_buffer_bytes as u64);
         let growing_bytes = settings.wal_bytes_max.saturating_add(buffers);
-        let shared = Shared { db, growing_bytes, commit_lock: Mutex::new(()), broken: OnceLock::new() };
+        let apart = format >= 2;
+        let shared = Shared { db, apart, growing_bytes, commit_lock: Mutex::new(()), broken: OnceLock::new() };
         Limited::new(Self { shared: Arc::new(shared) }, clock)
     }
 }
@@ -200,8 +237,12 @@ impl Engine for Rocks {
 
     /// A full write-ahead log, every buffer flushed, and the largest compaction, which writes at most all there is once more.
     fn headroom_bytes(&self) -> u64 {
-        let tables = self.shared.db.property_int_value(rocksdb::properties::TOTAL_SST_FILES_SIZE).ok().flatten();
-        let compaction = tables.unwrap_or(COMPACTION_BYTES_MAX).min(COMPACTION_BYTES_MAX);
+        // What stands apart is moved, hardly ever written anew, but a table of the ledger is.
+        let families = [Family::Rest, Family::Ledger].map(|family| self.shared.family(family));
+        let tables = families.into_iter().filter_map(|family| {
+            self.shared.db.property_int_value_cf(family?, rocksdb::properties::TOTAL_SST_FILES_SIZE).ok().flatten()
+        });
+        let compaction = tables.fold(0, u64::saturating_add).min(COMPACTION_BYTES_MAX);
         self.shared.growing_bytes.saturating_add(compaction)
     }
 
@@ -214,18 +255,33 @@ impl Engine for Rocks {
 const POISONED: &str = "a commit ended in a panic; restart";
 
 impl Shared {
+    /// The engine's handle of a family; of a folder of format 1 there is one only.
+    fn family(&self, family: Family) -> Option<&ColumnFamily> {
+        self.db.cf_handle(if self.apart { family.name() } else { Family::Rest.name() })
+    }
+
+    fn family_of(&self, key: &[u8]) -> Result<&ColumnFamily, StoreError> {
+        self.family(Family::of(key)).ok_or_else(no_family)
+    }
+
     fn commit(&self, batch: Admitted) -> Result<(), CommitError> {
         let _one_at_a_time = self.commit_lock.lock().map_err(|_| CommitError::Unavailable(POISONED.into()))?;
         if let Some(reason) = self.broken.get() {
             return Err(CommitError::Unavailable(reason.clone()));
         }
         let settled = settle(batch, |key| {
-            let stored = self.db.get_pinned(key).map_err(read_failed)?;
+            let stored = self.db.get_pinned_cf(self.family_of(key.as_bytes())?, key).map_err(read_failed)?;
             stored.map(|value| Versioned::parse_version(&value)).transpose()
         })?;
         let mut writes = WriteBatch::default();
-        settled.puts.iter().for_each(|(key, value)| writes.put(key, value));
-        settled.deletes.iter().for_each(|key| writes.delete(key));
+        let family_of =
+            |key: &Key| self.family_of(key.as_bytes()).map_err(|error| CommitError::Unavailable(error.to_string()));
+        for (key, value) in &settled.puts {
+            writes.put_cf(family_of(key)?, key, value);
+        }
+        for key in &settled.deletes {
+            writes.delete_cf(family_of(key)?, key);
+        }
         // A crash before the sync leaves nothing of the batch, after it all of it.
         self.db.write_opt(writes, &synced()).map_err(|error| {
             // The log may hold the batch or not, whatever memory shows: only a fresh start can tell.
@@ -235,7 +291,7 @@ impl Shared {
     }
 }
 
-type DbSnapshot<'a> = SnapshotWithThreadMode<'a, DB>;
+type DbSnapshot<'a> = SnapshotWithThreadMode<'a, Db>;
 
 self_cell!(
     /// A snapshot that keeps its database open.
@@ -273,30 +329,55 @@ impl Snapshot for RocksSnapshot {
 
 impl View {
     fn get(&self, key: &Key) -> Result<Option<Versioned>, StoreError> {
-        let value = self.borrow_dependent().get_pinned(key).map_err(read_failed)?;
+        let family = self.borrow_owner().family_of(key.as_bytes())?;
+        let value = self.borrow_dependent().get_pinned_cf(family, key).map_err(read_failed)?;
         value.map(|value| versioned(&value)).transpose()
     }
 
     fn scan(&self, range: KeyRange, direction: Direction, limit: usize) -> Result<Page, StoreError> {
+        let mut stretches: Vec<(Family, KeyRange)> = match self.borrow_owner().apart {
+            true => stretches(&range).collect(),
+            false => vec![(Family::Rest, range.clone())],
+        };
+        if direction == Direction::Reverse {
+            stretches.reverse();
+        }
+        let mut page = PageBuilder::new(range, direction, limit);
+        for (family, stretch) in stretches {
+            if !self.scan_stretch(family, &stretch, direction, &mut page)? {
+                break;
+            }
+        }
+        Ok(page.finish())
+    }
+
+    /// Puts the rows of one family into a page; false once it is full.
+    fn scan_stretch(
+        &self,
+        family: Family,
+        range: &KeyRange,
+        direction: Direction,
+        page: &mut PageBuilder,
+    ) -> Result<bool, StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(range.start.as_ref());
         if let Some(end) = &range.end {
             options.set_iterate_upper_bound(end.as_ref());
         }
-        let of_one_record = direction == Direction::Forward && inside_one_prefix(&range);
+        let of_one_record = direction == Direction::Forward && inside_one_prefix(range);
         options.set_prefix_same_as_start(of_one_record); // lets filters skip files that cannot hold the record
         options.set_total_order_seek(!of_one_record);
-        let mut rows = self.borrow_dependent().raw_iterator_opt(options);
+        let family = self.borrow_owner().family(family).ok_or_else(no_family)?;
+        let mut rows = self.borrow_dependent().raw_iterator_cf_opt(family, options);
         match direction {
             Direction::Forward => rows.seek(&range.start),
             Direction::Reverse => rows.seek_to_last(),
         }
-        let mut page = PageBuilder::new(range, direction, limit);
         while let Some((key, value)) = rows.item() {
             let key = Key::from_bytes(Bytes::copy_from_slice(key));
             let key = key.ok_or_else(|| StoreError::Damaged("a key of a forbidden length".into()))?;
             if !page.push(key, versioned(value)?) {
-                break;
+                return Ok(false);
             }
             match direction {
                 Direction::Forward => rows.next(),
@@ -304,7 +385,7 @@ impl View {
             }
         }
         rows.status().map_err(read_failed)?; // an iterator also stops at what it cannot read
-        Ok(page.finish())
+        Ok(true)
     }
 }
 
@@ -326,6 +407,10 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(read).await.unwrap_or_else(ended)
 }
 
+fn no_family() -> StoreError {
+    StoreError::Unavailable("a family of rows is not open".into())
+}
+
 fn read_failed(error: rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => StoreError::Damaged(error.into_string()),
@@ -337,37 +422,80 @@ fn read_failed(error: rocksdb::Error) -> StoreError {
 fn synced() -> WriteOptions {
     let mut options = WriteOptions::default();
     options.set_sync(true);
+    options.set_memtable_insert_hint_per_batch(true); // rows of one kind stand together in a batch, in ascending order
     options
 }
 
-fn options(settings: &RocksSettings) -> Result<Options, rocksdb::Error> {
-    let mut tables = BlockBasedOptions::default();
-    tables.set_format_version(6); // 6: block checksums know their place in the file
-    tables.set_checksum_type(ChecksumType::XXH3);
-    tables.set_block_cache(&Cache::new_lru_cache(settings.block_cache_bytes));
-    tables.set_cache_index_and_filter_blocks(true); // so that the cache bounds them too
-    tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
-    tables.set_bloom_filter(10.0, false); // about one needless disk read in a hundred questions about nobody
-    tables.set_whole_key_filtering(true);
+/// How the engine is set, as a whole and by family.
+struct Tuning {
+    whole: Options,
+    cache: Cache,
+    settings: RocksSettings,
+}
 
-    let mut options = Options::default().get_options_from_string(STRING_OPTIONS)?;
-    // What may be lost: an unfinished record at the very end, which was never acknowledged. Anything else refuses to open.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    options.set_track_and_verify_wals_in_manifest(true); // a log file that vanished is an error
-    options.set_paranoid_checks(true);
-    options.set_block_based_table_factory(&tables);
-    options.set_prefix_extractor(SliceTransform::create_fixed_prefix(RECORD_PREFIX_BYTES));
-    options.set_memtable_prefix_bloom_ratio(0.05);
-    options.set_memtable_whole_key_filtering(true);
-    options.set_compression_type(DBCompressionType::None); // bodies are ciphertext
-    options.set_write_buffer_size(settings.write_buffer_bytes);
-    options.set_max_write_buffer_number(WRITE_BUFFERS.into());
-    options.set_max_compaction_bytes(COMPACTION_BYTES_MAX);
-    options.set_max_total_wal_size(settings.wal_bytes_max);
-    options.set_max_open_files(OPEN_FILES_MAX);
-    options.set_keep_log_file_num(MESSAGE_FILES);
-    options.set_max_log_file_size(MESSAGE_FILE_BYTES);
-    Ok(options)
+impl Tuning {
+    fn new(settings: &RocksSettings) -> Result<Self, rocksdb::Error> {
+        let mut whole = Options::default().get_options_from_string(STRING_OPTIONS)?;
+        // What may be lost: an unfinished record at the very end, which was never acknowledged. Anything else refuses to open.
+        whole.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        whole.set_track_and_verify_wals_in_manifest(true); // a log file that vanished is an error
+        whole.set_paranoid_checks(true);
+        whole.set_max_total_wal_size(settings.wal_bytes_max);
+        whole.set_db_write_buffer_size(settings.write_buffer_bytes.saturating_mul(WRITE_BUFFERS.into()));
+        whole.set_allow_concurrent_memtable_write(false); // there is one writer
+        whole.set_max_open_files(OPEN_FILES_MAX);
+        whole.set_keep_log_file_num(MESSAGE_FILES);
+        whole.set_max_log_file_size(MESSAGE_FILE_BYTES);
+        // Merging tables is never urgent, answers are: on a machine with few cores it takes what they leave.
+        let mut threads = Env::new()?;
+        threads.lower_thread_pool_cpu_priority();
+        whole.set_env(&threads);
+        Ok(Self {
+            whole,
+            cache: Cache::new_hyper_clock_cache(settings.block_cache_bytes, 0),
+            settings: settings.clone(),
+        })
+    }
+
+    /// The default family and those named, each set for what is in it.
+    fn families(&self, names: &[String]) -> Vec<ColumnFamilyDescriptor> {
+        let known: BTreeMap<&str, Family> = Family::APART.iter().map(|family| (family.name(), *family)).collect();
+        let named = names.iter().filter(|name| *name != Family::Rest.name());
+        let named = named.map(|name| (name.as_str(), known.get(name.as_str()).copied().unwrap_or(Family::Rest)));
+        let all = std::iter::once((Family::Rest.name(), Family::Rest)).chain(named);
+        all.map(|(name, family)| ColumnFamilyDescriptor::new(name, self.family(family))).collect()
+    }
+
+    fn family(&self, family: Family) -> Options {
+        let mut tables = BlockBasedOptions::default();
+        tables.set_format_version(6); // 6: block checksums know their place in the file
+        tables.set_checksum_type(ChecksumType::XXH3);
+        tables.set_block_cache(&self.cache);
+        tables.set_cache_index_and_filter_blocks(true); // so that the cache bounds them too
+        tables.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        let mut options = self.whole.clone();
+        if family == Family::Rest {
+            // A point read asks no cache for them; they are some hundredth of the records.
+            tables.set_unpartitioned_pinning_tier(BlockBasedTablePinningTier::All);
+        }
+        if !family.is_appended() {
+            tables.set_bloom_filter(10.0, false); // about one needless disk read in a hundred questions about nobody
+            tables.set_whole_key_filtering(true);
+        }
+        if family == Family::Rest {
+            tables.set_data_block_index_type(DataBlockIndexType::BinaryAndHash); // records are read by their whole key
+            tables.set_data_block_hash_ratio(0.75);
+            options.set_prefix_extractor(SliceTransform::create_fixed_prefix(RECORD_PREFIX_BYTES));
+            options.set_memtable_prefix_bloom_ratio(0.05);
+            options.set_memtable_whole_key_filtering(true);
+        }
+        options.set_block_based_table_factory(&tables);
+        options.set_compression_type(DBCompressionType::None); // bodies are ciphertext
+        options.set_write_buffer_size(self.settings.write_buffer_bytes);
+        options.set_max_write_buffer_number(WRITE_BUFFERS.into());
+        options.set_max_compaction_bytes(COMPACTION_BYTES_MAX);
+        options
+    }
 }
 
 /// Why a data folder was not opened.
@@ -452,9 +580,29 @@ impl RocksError {
         let (path, reason) = (path.to_path_buf(), error.to_string());
         match error.kind() {
             ErrorKind::IOError if reason.contains("lock file") || reason.contains("lock hold") => Self::InUse(path),
+            ErrorKind::Corruption if reason.contains("MANIFEST") => {
+                let reason = format!(
+                    "{reason} It is the manifest or, where the engine speaks of properties, {}.",
+                    tables_in(&path)
+                );
+                Self::Damaged { path, reason }
+            }
             ErrorKind::Corruption => Self::Damaged { path, reason },
             _ => Self::Engine { path, reason },
         }
+    }
+}
+
+/// The tables of a folder, for a message: of a table whose properties do not read the engine names only the manifest that lists it.
+fn tables_in(path: &Path) -> String {
+    let names = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut tables: Vec<String> =
+        names.filter_map(|name| name.into_string().ok()).filter(|n| n.ends_with(".sst")).collect();
+    tables.sort();
+    match tables.len() {
+        0 => "no table".into(),
+        few if few <= TABLES_NAMED_MAX => format!("one of the tables {}", tables.join(", ")),
+        many => format!("one of its {many} tables"),
     }
 }
 

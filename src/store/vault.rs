@@ -30,6 +30,7 @@ use super::kek::{KeyKind, suite_of as suite_of_format};
 use super::key_space::{self, IndexKey, Prefix};
 use crate::limits::STORE_VALUE_BYTES_MAX;
 use crate::log::SuiteName;
+use crate::random::Random;
 
 /// Bytes that sealing adds: key id, nonce and tag.
 pub const SEAL_BYTES: usize = 4 + NONCE_BYTES + TAG_BYTES;
@@ -80,6 +81,7 @@ pub struct Vault {
     mac: Keyed,
     data: RwLock<DataKeys>,
     rows_sealed: AtomicU64,
+    random: Random,
 }
 
 /// Every data key ever used, so that old rows open; the newest seals.
@@ -141,7 +143,16 @@ impl Vault {
         let newest = *by_id.last_key_value().ok_or(VaultError::KeysIncomplete)?.0;
         let data = RwLock::new(DataKeys { by_id, newest, derived: HashMap::new() });
         let [index, ledger, mac] = [index, ledger, mac].map(|key| Keyed::new(suite, &key));
-        Ok(Self { suite, index, by_library: RwLock::default(), ledger, mac, data, rows_sealed: AtomicU64::new(0) })
+        Ok(Self {
+            suite,
+            index,
+            by_library: RwLock::default(),
+            ledger,
+            mac,
+            data,
+            rows_sealed: AtomicU64::new(0),
+            random: Random::default(),
+        })
     }
 
     /// The suite of the hub whose keys these are.
@@ -209,6 +220,14 @@ impl Vault {
         self.mac.hash(&[label.as_bytes(), &[0], bytes])
     }
 
+    /// Random bytes for salts and blinds; never for a key.
+    ///
+    /// # Errors
+    /// When the operating system gives no randomness.
+    pub fn random<const N: usize>(&self) -> Result<[u8; N], getrandom::Error> {
+        self.random.bytes()
+    }
+
     /// Seals a row: `key_id u32 ‖ nonce[12] ‖ ciphertext`, bound to class, key id, version and place. `place` is the row
     /// key (for a statement, its commitment C); at most [`PLAINTEXT_BYTES_MAX`] bytes.
     ///
@@ -220,7 +239,11 @@ impl Vault {
         }
         let newest = self.data.read().unwrap_or_else(PoisonError::into_inner).newest;
         let cipher = self.class_cipher(newest, class)?;
-        let nonce = random_nonce()?;
+        let nonce: [u8; NONCE_BYTES] = match self.suite {
+            SuiteName::Ed25519 => self.random.bytes()?,
+            // GCM must not see one twice even after a machine was set back with its memory.
+            SuiteName::Sm2 => random_nonce()?,
+        };
         let aad = row_aad(newest, version, place);
         let mut sealed = Vec::with_capacity(SEAL_BYTES + plaintext.len());
         sealed.extend_from_slice(&newest.to_be_bytes());

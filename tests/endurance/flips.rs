@@ -149,15 +149,21 @@ async fn with_checks_off_a_changed_byte_comes_through() {
     assert!(through > 20, "the flips do not reach what is read: {through}");
 }
 
-/// Every row as the bare engine gives it, unchecked.
+/// Every row as the bare engine gives it, unchecked, whichever family it stands in.
 fn raw_rows(path: &Path) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, rocksdb::Error> {
     let mut options = rocksdb::Options::default();
     options.set_paranoid_checks(false);
-    let db = rocksdb::DB::open_for_read_only(&options, path, false)?;
-    let mut unchecked = rocksdb::ReadOptions::default();
-    unchecked.set_verify_checksums(false);
-    let rows = db.iterator_opt(rocksdb::IteratorMode::Start, unchecked);
-    Ok(rows.map_while(Result::ok).map(|(key, value)| (key.into_vec(), value.into_vec())).collect())
+    let families = rocksdb::DB::list_cf(&options, path)?;
+    let db = rocksdb::DB::open_cf_for_read_only(&options, path, &families, false)?;
+    let mut all = BTreeMap::new();
+    for family in &families {
+        let Some(family) = db.cf_handle(family) else { continue };
+        let mut unchecked = rocksdb::ReadOptions::default();
+        unchecked.set_verify_checksums(false);
+        let rows = db.iterator_cf_opt(&family, unchecked, rocksdb::IteratorMode::Start);
+        all.extend(rows.map_while(Result::ok).map(|(key, value)| (key.into_vec(), value.into_vec())));
+    }
+    Ok(all)
 }
 
 /// A hub's folders after three starts: the older rows in table files, the newest in the log.

@@ -132,7 +132,7 @@ async fn a_fence_that_cannot_be_synced_for_a_moment_costs_nothing() {
     let mut hub = city(|_| {}).await;
     let oracle = Arc::new(Mutex::new(Oracle::default()));
     let slots = ["slot-0", "slot-1"].map(|slot| hub.config.fence.path.join(slot));
-    let fault = Fault { call: "fsync", error: "EIO", when: 2 };
+    let fault = Fault { call: "fdatasync", error: "EIO", when: 2 };
     let injection = Injection::attach(&hub, &slots, fault);
     let clerks = load(&hub, &oracle, Told::WhenAcknowledged, &mut rng);
     tokio::time::sleep(Duration::from_millis(1_500)).await;

@@ -204,8 +204,12 @@ async fn the_engines_default_drops_acknowledged_writes_in_silence_where_ours_ref
         log[image.ends[0] + rng.below(image.bytes.len() / 2)] ^= 1;
         let copy = image.with(&log);
         assert!(open(copy.path()).is_err());
-        let db = rocksdb::DB::open_default(copy.path()).expect("the default opens it");
-        let there = (0..BATCHES).filter(|n| db.get(key_space::entry(*n)).unwrap().is_some()).count() as u64;
+        let options = rocksdb::Options::default();
+        let families = rocksdb::DB::list_cf(&options, copy.path()).unwrap();
+        let db = rocksdb::DB::open_cf(&options, copy.path(), families).expect("the default opens it");
+        let entries = db.cf_handle("entries").unwrap();
+        let there =
+            (0..BATCHES).filter(|n| db.get_cf(&entries, key_space::entry(*n)).unwrap().is_some()).count() as u64;
         silent += u32::from(there < BATCHES);
         dropped += BATCHES - there;
     }

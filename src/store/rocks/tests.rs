@@ -160,10 +160,87 @@ fn an_unfinished_and_a_newer_folder_are_refused() {
     store.engine().shared.db.put(&row, Versioned::frame(1, &(FORMAT_VERSION + 1).to_be_bytes())).unwrap();
     drop(store);
     let refused = open(&path).err().unwrap();
-    assert!(refused.to_string().contains("has format 2, this program knows up to 1"), "{refused}");
-    let options = options(&small()).unwrap();
-    DB::open(&options, &path).unwrap().delete(&row).unwrap();
+    assert!(refused.to_string().contains("has format 3, this program knows up to 2"), "{refused}");
+    let tuning = Tuning::new(&small()).unwrap();
+    let names = Db::list_cf(&tuning.whole, &path).unwrap();
+    let db = Db::open_cf_descriptors(&tuning.whole, &path, tuning.families(&names)).unwrap();
+    db.delete(&row).unwrap();
+    drop(db);
     assert!(matches!(open(&path), Err(RocksError::Unfinished(_))));
+}
+
+/// A folder as programs of format 1 made it: one family.
+fn of_format_1(path: &Path) {
+    let mut tuning = Tuning::new(&small()).unwrap();
+    tuning.whole.create_if_missing(true);
+    let db = Db::open_cf_descriptors(&tuning.whole, path, tuning.families(&[])).unwrap();
+    db.put(key_space::meta(MetaRow::FormatVersion), Versioned::frame(1, &1_u32.to_be_bytes())).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_of_format_1_goes_on_in_one_family_and_keeps_the_contract() {
+    let make = async |clock| {
+        let folder = tempfile::tempdir().unwrap();
+        of_format_1(folder.path());
+        let store = Rocks::open(folder.path(), &small(), clock).unwrap();
+        Made { store: Arc::new(store), keep: Box::new(folder) }
+    };
+    conformance::run(make).await;
+    let folder = tempfile::tempdir().unwrap();
+    of_format_1(folder.path());
+    let store = open(folder.path()).unwrap();
+    for n in 0..3 {
+        write(&store, n).await;
+    }
+    assert_eq!((store.engine().format(), entries(&store).await), (1, vec![0, 1, 2]));
+    drop(store);
+    assert_eq!(
+        Db::list_cf(&Options::default(), folder.path()).unwrap(),
+        ["default"],
+        "an older program opens it still"
+    );
+}
+
+#[tokio::test]
+async fn a_page_goes_on_from_one_family_to_the_next_both_ways() {
+    let (_folder, _path, store) = made();
+    let keys = [
+        key_space::head(),
+        key_space::entry(1),
+        key_space::tile(0, 0),
+        key_space::statement_row(1),
+        key_space::ledger(&[7; 16], 1),
+        key_space::request(&[7; 16]),
+    ];
+    let mut batch = Batch::new(BatchId::random().unwrap());
+    for key in keys.iter().rev() {
+        batch.put_fresh(key.clone(), vec![1]);
+    }
+    store.commit(batch).await.unwrap();
+    let view = store.snapshot().await.unwrap();
+    for (direction, expected) in
+        [(Direction::Forward, keys.to_vec()), (Direction::Reverse, keys.iter().rev().cloned().collect::<Vec<_>>())]
+    {
+        let (mut found, mut rest) = (Vec::new(), Some(KeyRange { start: Bytes::from_static(&[0x10]), end: None }));
+        while let Some(range) = rest {
+            let page = view.scan(range, direction, 2).await.unwrap();
+            found.extend(page.rows.into_iter().map(|(key, _)| key));
+            rest = page.next;
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_folder_that_lost_a_family_is_damaged() {
+    let (_folder, path, store) = made();
+    drop(store);
+    let tuning = Tuning::new(&small()).unwrap();
+    let names = Db::list_cf(&tuning.whole, &path).unwrap();
+    let mut db = Db::open_cf_descriptors(&tuning.whole, &path, tuning.families(&names)).unwrap();
+    db.drop_cf("ledger").unwrap();
+    drop(db);
+    assert!(matches!(open(&path), Err(RocksError::Damaged { .. })));
 }
 
 #[tokio::test]
