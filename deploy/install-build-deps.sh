@@ -14,6 +14,7 @@ if [ "${1:-}" = "--test" ]; then
     compgen -G '/usr/lib*/faketime/libfaketimeMT.so.1' >/dev/null || \
         compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(faketime)
     python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+    command -v softhsm2-util >/dev/null || missing+=(softhsm2) # a token of software, for the log key
     command -v openssl >/dev/null || missing+=(openssl) # the other opinion on SM2 signatures and certificates
     command -v strace >/dev/null || missing+=(strace) # makes a sync fail
     command -v mount >/dev/null || missing+=(mount)   # mounts the disk that forgets, over /dev/fuse

@@ -84,8 +84,34 @@ pub struct Data {
 pub struct Keys {
     /// The key-encryption key that wraps every data key. Never inside the data folder: a stolen disk must not open itself.
     pub kek_file: PathBuf,
-    /// The private key that signs checkpoints of the log.
+    /// The private key that signs checkpoints of the log; or where a token keeps it.
     pub log_key_file: PathBuf,
+    /// With it, log keys are made and read under the passphrase in this file (its first line; a systemd credential will do).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_key_passphrase_file: Option<PathBuf>,
+    /// With it, log keys are made and used in this token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<Pkcs11>,
+}
+
+/// A token behind PKCS#11.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11 {
+    /// The vendor's driver, a shared library.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token_label: String,
+    /// The user's PIN, on the file's first line.
+    pub pin_file: PathBuf,
+    /// What the labels of log keys begin with: letters, digits, `.`, `_`, `-`.
+    pub key_label: String,
+    /// The mechanism that signs a whole message; absent: CKM_EDDSA, for SM2 it must be set (SM2 with SM3, as the vendor numbers it).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_mechanism: Option<u64>,
+    /// The mechanism that makes a key pair; absent: CKM_EC_EDWARDS_KEY_PAIR_GEN, for SM2 it must be set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generate_mechanism: Option<u64>,
 }
 
 /// The second memory of the newest durable log head.
@@ -289,7 +315,12 @@ impl Default for Data {
 
 impl Default for Keys {
     fn default() -> Self {
-        Self { kek_file: "/etc/wuku/keys/kek".into(), log_key_file: "/etc/wuku/keys/log.key".into() }
+        Self {
+            kek_file: "/etc/wuku/keys/kek".into(),
+            log_key_file: "/etc/wuku/keys/log.key".into(),
+            log_key_passphrase_file: None,
+            pkcs11: None,
+        }
     }
 }
 
@@ -486,7 +517,9 @@ impl Config {
         });
         let lists = self.listen.client_crl_files.iter_mut().chain(&mut self.issuers.crl_files);
         let papers = &mut self.papers.anchor_folders;
-        for path in single.into_iter().chain(lists).chain(papers).chain(seals) {
+        let token = self.keys.pkcs11.iter_mut().flat_map(|token| [&mut token.module, &mut token.pin_file]);
+        let secrets = self.keys.log_key_passphrase_file.iter_mut().chain(token);
+        for path in single.into_iter().chain(lists).chain(papers).chain(seals).chain(secrets) {
             if path.is_relative() {
                 *path = folder.join(&*path);
             }

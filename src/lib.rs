@@ -2,6 +2,8 @@
 //!
 //! The rooms in the order data meets them. Start reading at [`exchange`].
 #[cfg(feature = "hub")]
+pub mod device; // where the log key is: file, passphrase, token
+#[cfg(feature = "hub")]
 pub mod edge; // who is calling, within which limits
 #[cfg(feature = "hub")]
 pub mod exchange; // START HERE: the two roads on one screen

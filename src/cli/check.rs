@@ -1,6 +1,7 @@
 //! `wuku check`: the configuration, whole, before a port opens.
 use crate::clock::Clock;
 use crate::config::{Config, Stage};
+use crate::device;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,7 +26,11 @@ pub fn run(args: &CheckArgs, clock: &Clock) -> ExitCode {
     let stage = if args.before_init { Stage::Init } else { Stage::Serve };
     let faults = match Config::load(&args.config) {
         Err(fault) => vec![fault],
-        Ok(config) => config.check(clock, stage).err().unwrap_or_default(),
+        Ok(config) => {
+            let keeping = if config.keys.pkcs11.is_some() { device::IN_TOKEN } else { device::SOFTWARE };
+            eprintln!("wuku: log key (日志密钥): {keeping}");
+            config.check(clock, stage).err().unwrap_or_default()
+        }
     };
     for fault in &faults {
         if args.json {

@@ -69,7 +69,8 @@ pub async fn open(
     metrics: &Metrics,
 ) -> CliResult<Arc<Exchange>> {
     let vault = Arc::new(open_vault(config, store.as_ref()).await?);
-    let key = read_log_key(&config.keys.log_key_file)?;
+    let key = read_log_key(&config.keys, &config.keys.log_key_file)?;
+    tracing::info!(id = key.verifier().id_hex(), keeping = crate::device::keeping(&key), "the log key");
     of_one_suite(key.verifier().suite(), vault.suite())?;
     let origin = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
     let trust = read_file(&config.trust.file).ok().and_then(|note| Trust::open(&note, Root::ByHand).ok());

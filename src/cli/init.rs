@@ -116,10 +116,11 @@ pub async fn init(config: &Config, root_key: &Path, first: &First, clock: &Clock
     let mut made = Made(vec![mark.clone()]);
     write_new(&mark, UNFINISHED.as_bytes(), 0o600)?;
     made.0.extend(targets.into_iter().map(|(_, path)| path));
-    let log_key = LogKey::generate(&origin.to_string(), suite)?;
+    let log_key = crate::device::generate(&config.keys, &origin.to_string(), suite)?;
+    eprintln!("wuku: the log key: {}", crate::device::keeping(&log_key));
     let root = LogKey::generate(&hub_name.root_key_name(), suite)?;
     write_secret(root_key, &root.to_text())?;
-    write_secret(&config.keys.log_key_file, &log_key.to_text())?;
+    write_secret(&config.keys.log_key_file, &crate::device::text(&config.keys, &log_key)?)?;
     let trust = Trust {
         hub: hub_name,
         epoch: 1,

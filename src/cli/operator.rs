@@ -1,7 +1,7 @@
 //! What an operator may have a hub do beside answering: by the operator's door where it runs, or on the folder where it rests.
 use super::{CliError, CliResult, hub};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::edge::operator::{Act, ask};
 use crate::edge::receipt_service::TrustNote;
 use crate::exchange::{Exchange, Switched};
@@ -142,7 +142,7 @@ impl Running {
     }
 
     async fn switch_log_key(&self) -> CliResult<Value> {
-        let key = read_log_key(&next_to(&self.config.keys.log_key_file))?;
+        let key = read_log_key(&self.config.keys, &next_to(&self.config.keys.log_key_file))?;
         adopt_trust(&self.config, &self.exchange, &self.trust_note)?;
         let note = self.trust_note.load_full().ok_or_else(|| CliError("there is no trust file".into()))?;
         let trust = Trust::open(&note, Root::ByHand)?;
@@ -180,12 +180,9 @@ pub fn adopt_trust(config: &Config, exchange: &Exchange, note: &TrustNote) -> Cl
 /// The key of a log key file.
 ///
 /// # Errors
-/// A file that is not there or holds no key.
-pub fn read_log_key(path: &Path) -> CliResult<LogKey> {
-    let wrong = |why: String| CliError(format!("{}: {why}", path.display()));
-    let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(|e| wrong(e.to_string()))?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is no key".into()))?;
-    LogKey::parse(text).map_err(|e| wrong(e.to_string()))
+/// Whatever keeps the key from being used: see [`crate::device::KeyFault`].
+pub fn read_log_key(keys: &Keys, path: &Path) -> CliResult<LogKey> {
+    Ok(crate::device::read(keys, path)?)
 }
 
 /// Whether a path, as far as it exists, lies inside a folder.

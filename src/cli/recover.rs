@@ -4,7 +4,7 @@
 //! a power cut left unfinished, where the engine cannot tell it from damage.
 use super::{CliError, CliResult, block_on, hub};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::edge::trust::read_file;
 use crate::log::checkpoint::SignedCheckpoint;
 use crate::log::{LogKey, Origin, SuiteName, in_suite};
@@ -127,7 +127,7 @@ async fn tail(config: &Config, json: bool, clock: &Clock) -> CliResult {
 async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResult<(NewLog, String, PathBuf)> {
     let store = hub::open_store(config, clock)?;
     let configured = Origin::parse(&config.origin()).ok_or_else(|| CliError("hub.name makes no origin".into()))?;
-    let old_key = read_key(&config.keys.log_key_file)?;
+    let old_key = read_key(&config.keys, &config.keys.log_key_file)?;
     let trust = read_file(&config.trust.file).ok().and_then(|note| Trust::open(&note, Root::ByHand).ok());
     let old_keys = known_keys(old_key.verifier(), trust.as_ref());
     let mut seen = Vec::new();
@@ -147,16 +147,17 @@ async fn recover(config: &Config, args: &RecoverArgs, clock: &Clock) -> CliResul
     };
     // The new log goes on from the restored entries: their hashes are of the store's suite.
     let suite = suite_of(store.as_ref()).await?;
-    let new = in_suite!(suite, S => new_log::<S>(loss, clock, |origin| keep_key(&path, origin, suite)).await?);
-    let key = read_key(&path)?.verifier().to_string();
+    let new =
+        in_suite!(suite, S => new_log::<S>(loss, clock, |origin| keep_key(&config.keys, &path, origin, suite)).await?);
+    let key = read_key(&config.keys, &path)?.verifier().to_string();
     Ok((new, key, path))
 }
 
 /// The key of the new log: made and kept durably, or the one an earlier run has kept.
-fn keep_key(path: &Path, origin: &Origin, suite: SuiteName) -> Result<LogKey, RecoverFault> {
+fn keep_key(keys: &Keys, path: &Path, origin: &Origin, suite: SuiteName) -> Result<LogKey, RecoverFault> {
     let failed = |e: std::io::Error| RecoverFault::Key(format!("{}: {e}", path.display()));
     if path.exists() {
-        let key = read_key(path).map_err(|CliError(why)| RecoverFault::Key(why))?;
+        let key = read_key(keys, path).map_err(|CliError(why)| RecoverFault::Key(why))?;
         let verifier = key.verifier();
         if (verifier.name(), verifier.suite()) == (&origin.to_string(), suite) {
             return Ok(key);
@@ -164,20 +165,19 @@ fn keep_key(path: &Path, origin: &Origin, suite: SuiteName) -> Result<LogKey, Re
         let (path, name, of) = (path.display(), verifier.name(), verifier.suite());
         return Err(RecoverFault::Key(format!("{path} holds the key of {name} in suite {of}")));
     }
-    let key = LogKey::generate(&origin.to_string(), suite)?;
+    let failed_key = |e: crate::device::KeyFault| RecoverFault::Key(e.to_string());
+    let key = crate::device::generate(keys, &origin.to_string(), suite).map_err(failed_key)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(key.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let text = crate::device::text(keys, &key).map_err(failed_key)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     // The name must survive too: a log whose key vanished with the power cannot go on.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(key)
 }
 
-fn read_key(path: &Path) -> CliResult<LogKey> {
-    let wrong = |why: String| CliError(format!("{}: {why}", path.display()));
-    let bytes = zeroize::Zeroizing::new(std::fs::read(path).map_err(|e| wrong(e.to_string()))?);
-    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("is no key".into()))?;
-    LogKey::parse(text).map_err(|e| wrong(e.to_string()))
+fn read_key(keys: &Keys, path: &Path) -> CliResult<LogKey> {
+    Ok(crate::device::read(keys, path)?)
 }
 
 fn numbered(path: &Path, number: u64) -> PathBuf {
@@ -196,10 +196,10 @@ mod tests {
         let path = numbered(&folder.path().join("log.key"), 2);
         assert!(path.ends_with("log.key.2"));
         let (second, third) = (Origin::parse("hub/wuku/2").unwrap(), Origin::parse("hub/wuku/3").unwrap());
-        let made = keep_key(&path, &second, SuiteName::Sm2).unwrap();
+        let made = keep_key(&Keys::default(), &path, &second, SuiteName::Sm2).unwrap();
         assert_eq!(made.verifier().suite(), SuiteName::Sm2);
-        assert_eq!(keep_key(&path, &second, SuiteName::Sm2).unwrap().verifier(), made.verifier());
-        assert!(matches!(keep_key(&path, &third, SuiteName::Sm2), Err(RecoverFault::Key(_))));
-        assert!(matches!(keep_key(&path, &second, SuiteName::Ed25519), Err(RecoverFault::Key(_))));
+        assert_eq!(keep_key(&Keys::default(), &path, &second, SuiteName::Sm2).unwrap().verifier(), made.verifier());
+        assert!(matches!(keep_key(&Keys::default(), &path, &third, SuiteName::Sm2), Err(RecoverFault::Key(_))));
+        assert!(matches!(keep_key(&Keys::default(), &path, &second, SuiteName::Ed25519), Err(RecoverFault::Key(_))));
     }
 }

@@ -3,7 +3,7 @@ use super::operator::{Command, beside, command, next_to, read_log_key};
 use super::trust::{replace, with_key};
 use super::{CliError, CliResult, block_on};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Keys};
 use crate::edge::trust::read_file;
 use crate::log::{LogKey, VerifierKey};
 use crate::receipt::trust::{Root, Trust};
@@ -94,7 +94,7 @@ async fn prepare(draft: &Path, shared: &Shared, clock: &Clock) -> CliResult {
     let present = status.get("vkey").and_then(|vkey| vkey.as_str()).unwrap_or_default();
     let present = VerifierKey::parse(present)?;
     let path = next_to(&config.keys.log_key_file);
-    let key = keep_log_key(&path, &present)?.verifier().clone();
+    let key = keep_log_key(&config.keys, &path, &present)?.verifier().clone();
     if held.logs.iter().flat_map(|log| &log.keys).any(|trusted| trusted.key == key) {
         return Err(CliError(format!(
             "信任文件已列入 {0}：直接运行 wuku rotate log-key switch。The trust file lists {0} already: run `wuku rotate log-key switch`.",
@@ -132,7 +132,7 @@ async fn switch(shared: &Shared, clock: &Clock) -> CliResult {
     let (old, new, size) = (word("old"), word("new"), word("oldToSize"));
     // From here a crash leaves the hub on the new key and the old one in its file: a restart goes back to it, which is still
     // trusted. Run again, it finishes.
-    let kept = beside(path, &format!("old-{}", read_log_key(path)?.verifier().id_hex()));
+    let kept = beside(path, &format!("old-{}", read_log_key(&config.keys, path)?.verifier().id_hex()));
     put_in_place(path, &next, &kept)?;
     if shared.json {
         println!("{:#}", json!({ "old": old, "new": new, "oldToSize": done.get("oldToSize"), "oldKeyFile": kept }));
@@ -188,18 +188,18 @@ fn put_in_place(path: &Path, next: &Path, kept: &Path) -> CliResult {
 }
 
 /// The next log key: made and kept durably, or the one an earlier run has kept.
-fn keep_log_key(path: &Path, present: &VerifierKey) -> CliResult<LogKey> {
+fn keep_log_key(keys: &Keys, path: &Path, present: &VerifierKey) -> CliResult<LogKey> {
     if path.exists() {
-        let key = read_log_key(path)?;
+        let key = read_log_key(keys, path)?;
         if key.verifier().name() == present.name() {
             return Ok(key);
         }
         return Err(CliError(format!("{} holds the key of {}", path.display(), key.verifier().name())));
     }
     let failed = |e: std::io::Error| CliError(format!("{}: {e}", path.display()));
-    let key = LogKey::generate(present.name(), present.suite())?;
+    let key = crate::device::generate(keys, present.name(), present.suite())?;
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(key.to_text().as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    file.write_all(crate::device::text(keys, &key)?.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(key)
@@ -216,14 +216,17 @@ mod tests {
         let path = folder.path().join("log.key");
         let old = LogKey::generate("hub.test/wuku/1", SuiteName::Ed25519).unwrap();
         std::fs::write(&path, old.to_text().as_bytes()).unwrap();
-        let next = keep_log_key(&next_to(&path), old.verifier()).unwrap();
-        assert_eq!(keep_log_key(&next_to(&path), old.verifier()).unwrap().verifier(), next.verifier());
+        let next = keep_log_key(&Keys::default(), &next_to(&path), old.verifier()).unwrap();
+        assert_eq!(
+            keep_log_key(&Keys::default(), &next_to(&path), old.verifier()).unwrap().verifier(),
+            next.verifier()
+        );
         let other = LogKey::generate("hub.test/wuku/2", SuiteName::Ed25519).unwrap();
-        assert!(keep_log_key(&next_to(&path), other.verifier()).is_err(), "the key of another log");
+        assert!(keep_log_key(&Keys::default(), &next_to(&path), other.verifier()).is_err(), "the key of another log");
         let kept = beside(&path, "old-1");
         put_in_place(&path, &next_to(&path), &kept).unwrap();
-        assert_eq!(read_log_key(&path).unwrap().verifier(), next.verifier());
-        assert_eq!(read_log_key(&kept).unwrap().verifier(), old.verifier());
+        assert_eq!(read_log_key(&Keys::default(), &path).unwrap().verifier(), next.verifier());
+        assert_eq!(read_log_key(&Keys::default(), &kept).unwrap().verifier(), old.verifier());
         assert!(!next_to(&path).exists());
     }
 }

@@ -51,6 +51,7 @@ impl Config {
         self.check_names(&mut faults);
         self.check_addresses(&mut faults);
         self.check_places(stage, &mut faults);
+        self.check_log_key(stage, &mut faults);
         self.check_tls(now_s, &mut faults);
         self.check_issuers(now_s, &mut faults);
         self.check_seals(&mut faults);
@@ -96,6 +97,32 @@ impl Config {
         {
             let remedy = ("换一个端口", "use another port");
             faults.push(fault("listen.admin_address", "与 listen.address 冲突", "clashes with listen.address", remedy));
+        }
+    }
+
+    /// Passphrase, token and key are tried before anything starts.
+    fn check_log_key(&self, stage: Stage, faults: &mut Faults) {
+        let keys = &self.keys;
+        let remedy = ("按所述更正后再运行 wuku check", "put right what it says, then run `wuku check` again");
+        if let Some(token) = &keys.pkcs11 {
+            let sane = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+            if token.key_label.is_empty() || token.key_label.len() > 32 || !token.key_label.chars().all(sane) {
+                let (zh, en) = ("密钥标签不合规则", "the label breaks its rule");
+                let remedy = ("用 1 至 32 个字母、数字、点、下划线、连字符", "use 1 to 32 letters, digits, . _ -");
+                return faults.push(fault("keys.pkcs11.key_label", zh, en, remedy));
+            }
+            if keys.log_key_passphrase_file.is_some() {
+                let (zh, en) = ("与 keys.pkcs11 不能并用", "cannot be used together with keys.pkcs11");
+                return faults.push(fault("keys.log_key_passphrase_file", zh, en, ("二者取一", "choose one")));
+            }
+        }
+        let path = (stage == Stage::Serve).then_some(keys.log_key_file.as_path());
+        if path.is_some_and(|path| path.metadata().is_err()) {
+            return; // said already
+        }
+        if let Err(wrong) = crate::device::look(keys, path) {
+            let field = if keys.pkcs11.is_some() { "keys.pkcs11" } else { "keys.log_key_file" };
+            faults.push(fault(field, wrong.to_string(), wrong.to_string(), remedy));
         }
     }
 

@@ -10,6 +10,7 @@ use super::suite::SuiteName;
 use crate::gm;
 
 const PREFIX: &str = "PRIVATE+KEY+";
+const DEVICE_PREFIX: &str = "DEVICE+KEY+";
 
 /// A signing key of a log or of a hub's root, with its name.
 pub struct LogKey {
@@ -17,11 +18,24 @@ pub struct LogKey {
     secret: Secret,
 }
 
+/// A private key that a device holds and never gives out.
+pub trait Signer: Send + Sync {
+    /// A signature over the message, 64 bytes, as the key's suite writes it. May take long and block.
+    ///
+    /// # Errors
+    /// What the device says.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String>;
+    /// Where the device keeps it.
+    fn label(&self) -> &str;
+}
+
 enum Secret {
     /// Wipes itself on drop.
     Ed25519(SigningKey),
     /// Wipes itself on drop.
     Sm2(gm::PrivateKey),
+    /// Not in this process.
+    Held(Box<dyn Signer>),
 }
 
 impl LogKey {
@@ -85,10 +99,35 @@ impl LogKey {
         Err(NoteError::Key)
     }
 
-    /// The key as text, with a final newline, for a file only its owner may read.
+    /// A key that a device holds.
+    #[must_use]
+    pub fn held(verifier: VerifierKey, signer: Box<dyn Signer>) -> Self {
+        Self { verifier, secret: Secret::Held(signer) }
+    }
+
+    /// Whether a device holds it.
+    #[must_use]
+    pub const fn is_held(&self) -> bool {
+        matches!(self.secret, Secret::Held(_))
+    }
+
+    /// Where a device keeps the key and which key it is, from `DEVICE+KEY+<label>+<vkey>`; `None` for any other text.
+    ///
+    /// # Errors
+    /// [`NoteError::Key`] for such a text that names no key.
+    pub fn parse_reference(text: &str) -> Result<Option<(&str, VerifierKey)>, NoteError> {
+        let Some(rest) = text.trim_end().strip_prefix(DEVICE_PREFIX) else { return Ok(None) };
+        let (label, vkey) = rest.split_once('+').ok_or(NoteError::Key)?;
+        Ok(Some((label, VerifierKey::parse(vkey)?)))
+    }
+
+    /// The key as text, with a final newline, for a file only its owner may read; of a key that a device holds, where it is.
     #[must_use]
     pub fn to_text(&self) -> Zeroizing<String> {
         let seed = match &self.secret {
+            Secret::Held(signer) => {
+                return Zeroizing::new(format!("{DEVICE_PREFIX}{}+{}\n", signer.label(), self.verifier));
+            }
             Secret::Ed25519(secret) => Zeroizing::new(secret.to_bytes()),
             Secret::Sm2(secret) => secret.to_bytes(),
         };
@@ -109,9 +148,10 @@ impl LogKey {
     /// Signs the message. The same key and message give the same signature in both suites (SM2: RFC 6979 with SM3).
     ///
     /// # Errors
-    /// [`NoteError::NotSigned`]: with SM2 in one of 2^256 cases.
+    /// [`NoteError::NotSigned`]: with SM2 in one of 2^256 cases; [`NoteError::Device`].
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoteError> {
         match &self.secret {
+            Secret::Held(signer) => signer.sign(message).map_err(NoteError::Device),
             Secret::Ed25519(secret) => Ok(secret.sign(message).to_bytes().to_vec()),
             Secret::Sm2(secret) => {
                 let signature = secret.sign(&[message]).map_err(|_| NoteError::NotSigned)?;

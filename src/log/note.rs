@@ -17,7 +17,7 @@ const SIGNATURES_MAX: usize = 100;
 const SIGNATURE_PREFIX: &str = "— ";
 
 /// What is wrong with a note or a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoteError {
     /// Not a signed note.
     #[error("not a signed note")]
@@ -40,6 +40,9 @@ pub enum NoteError {
     /// The key did not sign.
     #[error("the key did not sign")]
     NotSigned,
+    /// The device that holds the key did not sign: what it said.
+    #[error("{0}")]
+    Device(String),
 }
 
 /// A public key with its name, as published: `<name>+<key id, 8 hex digits>+base64(type ‖ public key)`.

@@ -308,7 +308,10 @@ pub async fn start<S: Suite>(parts: Parts, origin: Origin) -> Result<Ledger, Fai
 
 fn sign<S: Suite>(key: &LogKey, origin: &Origin, frontier: &Frontier<S>) -> Result<Bytes, Failure> {
     let checkpoint = Checkpoint { origin: origin.clone(), size: frontier.size(), root: frontier.root() };
-    checkpoint.sign(key).map(Bytes::from).map_err(|e| Failure::new(Reason::Internal).because(e))
+    // A device may be slow: what else this thread had to do goes to another one.
+    let signed =
+        if key.is_held() { tokio::task::block_in_place(|| checkpoint.sign(key)) } else { checkpoint.sign(key) };
+    signed.map(Bytes::from).map_err(|e| Failure::new(Reason::Internal).because(e))
 }
 
 /// A batch being put together.

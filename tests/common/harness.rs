@@ -62,8 +62,21 @@ impl Hub {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (certs, config) = Self::configure(&folder, systems, issuers, tune);
-        Self::init(&folder, suite);
-        Self::started(folder, certs, config)
+        Self::init(&folder, suite, &[]);
+        Self::started(folder, certs, config, Vec::new())
+    }
+
+    /// The same with an environment for every command, the first one included.
+    #[allow(dead_code, reason = "of the integration tests")]
+    pub fn make_with(
+        environment: Vec<(String, String)>,
+        systems: &[(&str, &str)],
+        tune: impl FnOnce(&mut Config),
+    ) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (certs, config) = Self::configure(&folder, systems, &[], tune);
+        Self::init(&folder, SuiteName::Ed25519, &environment);
+        Self::started(folder, certs, config, environment)
     }
 
     /// Starts a hub whose data, fence, keys and trust file are in the folder already, with certificates of its own.
@@ -74,22 +87,14 @@ impl Hub {
         tune: impl FnOnce(&mut Config),
     ) -> Self {
         let (certs, config) = Self::configure(&folder, systems, issuers, tune);
-        Self::started(folder, certs, config)
+        Self::started(folder, certs, config, Vec::new())
     }
 
-    fn started(folder: TempDir, certs: DevCerts, config: Config) -> Self {
+    fn started(folder: TempDir, certs: DevCerts, config: Config, environment: Vec<(String, String)>) -> Self {
         let trust = Trust::open(&std::fs::read(folder.path().join("trust.note")).unwrap(), Root::ByHand).unwrap();
         let trust = Arc::new(trust);
-        let mut hub = Self {
-            folder,
-            certs,
-            config,
-            trust,
-            proofs: Proofs::default(),
-            environment: Vec::new(),
-            server: None,
-            ended: false,
-        };
+        let mut hub =
+            Self { folder, certs, config, trust, proofs: Proofs::default(), environment, server: None, ended: false };
         hub.start();
         hub
     }
@@ -124,7 +129,7 @@ impl Hub {
         (certs, config)
     }
 
-    fn init(folder: &TempDir, suite: SuiteName) {
+    fn init(folder: &TempDir, suite: SuiteName, environment: &[(String, String)]) {
         let at = |name: &str| folder.path().join(name);
         let first = crate::world::AUTHORITY;
         let uscc = first.uscc();
@@ -140,6 +145,7 @@ impl Hub {
         let made = Command::new(env!("CARGO_BIN_EXE_wuku"))
             .args(["init", "--suite", suite.as_str(), "--config", at("wuku.toml").to_str().unwrap()])
             .args(words)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .output()
             .unwrap();
         assert!(made.status.success(), "init: {}", String::from_utf8_lossy(&made.stderr));
@@ -195,7 +201,8 @@ impl Hub {
     pub fn wuku(&self, words: &[&str]) -> std::process::Output {
         let config = self.path("wuku.toml");
         let config = ["--config", config.to_str().unwrap()];
-        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).output().unwrap()
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).envs(environment).output().unwrap()
     }
 
     /// Where it answers.
@@ -268,7 +275,8 @@ impl Hub {
     pub fn command(&self, words: &[&str]) -> std::process::Output {
         let config = self.path("wuku.toml");
         let config = ["--config", config.to_str().unwrap()];
-        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).output().unwrap()
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        Command::new(env!("CARGO_BIN_EXE_wuku")).args(words).args(config).envs(environment).output().unwrap()
     }
 
     /// Waits until the hub has ended by itself.

@@ -17,6 +17,7 @@ mod world; // who there is, what they may, one licence type
 mod access; // who may ask what: roles, grants, certificates, limits of the edge
 mod bench; // every mode of the load generator, for a second
 mod demo; // the demo, and what it leaves behind
+mod device; // the log key in a token
 mod document; // papers judged over the wire
 mod intake; // files in, and what can be asked of them then
 mod interop; // a client and a verifier that are not ours
