@@ -127,7 +127,13 @@ pub fn check(args: &VerifyArgs, now_s: u64, language: Language) -> Report {
         }
         format!("{json:#}\n")
     } else {
-        to_text(&verdict, language) + &lines
+        let text = to_text(&verdict, language);
+        // The first line is what is read: a bad seal must not stand below a good word.
+        let text = match text.split_once('\n').filter(|_| sealed == Some(false) && verdict.good) {
+            Some((_, rest)) => format!("{}\n{rest}", language.pick(BAD_SEAL)),
+            None => text,
+        };
+        text + &lines
     };
     let err = match args.root_key {
         Some(_) => String::new(),
@@ -135,6 +141,9 @@ pub fn check(args: &VerifyArgs, now_s: u64, language: Language) -> Report {
     };
     Report { verdict: Some(verdict), sealed, out, err }
 }
+
+const BAD_SEAL: (&str, &str) =
+    ("无效：枢纽当时确有此答复，但所附签章不成立。", "BAD: the hub said so then, but the seal beside it is not good.");
 
 /// What is said of a seal beside the evidence: whether it is valid, as JSON, in lines.
 type SealSaid = (Option<bool>, Option<Value>, String);

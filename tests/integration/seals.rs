@@ -375,6 +375,18 @@ async fn an_answer_is_sealed_by_the_seal_system_and_verifies_offline() {
     *altered.last_mut().unwrap() ^= 1;
     assert_eq!(verify(&ours, &altered).0, Some(1));
     assert_eq!(verify(&ours, b"no seal").0, Some(1));
+    // What a person reads first is not a good word over a bad seal.
+    let text = Command::new(env!("CARGO_BIN_EXE_wuku-verify"))
+        .arg(&ours)
+        .arg("--trust")
+        .arg(sealed.hub.path("trust.note"))
+        .arg("--seal")
+        .arg(&file)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(text.stdout).unwrap();
+    assert!(text.starts_with("BAD: ") && text.contains("the seal beside it is not good"), "{text}");
     sealed.hub.end().await;
 }
 
