@@ -5,6 +5,7 @@ use crate::world::AUTHORITY;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+use wuku::log::SuiteName;
 
 const KILLS: u32 = 12;
 const KILLS_LONG: u32 = 100;
@@ -44,7 +45,7 @@ fn named(why: &str) -> Vec<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_init_killed_at_any_moment_says_what_to_remove_and_then_makes_a_whole_hub() {
-    let mut hub = Hub::new().await;
+    let mut hub = Hub::of(SuiteName::Sm2).await; // what `wuku init` makes where nobody says
     assert!(hub.stop().await.success());
     hub.proofs.lock().unwrap().clear();
     clear(&hub);
