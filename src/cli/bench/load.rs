@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const GRACE: Duration = Duration::from_secs(5);
 /// Longer waits are slept; the last part of each is spun, for timers are only good to a millisecond.
 const SPIN: Duration = Duration::from_millis(2);
+/// The gRPC status of a server that has no room now.
+const UNAVAILABLE: u8 = 14;
 /// A call that is made once comes back to a busy server at most so often.
 const COMES_BACK_MAX: u32 = 1_000;
 /// Calls sent in a row before others get a turn.
@@ -346,11 +348,12 @@ impl Load {
     }
 
     /// Asks; and where each call is made once, asks again when a busy server wants it to: such a call is to be answered, not counted as
-    /// refused. Its latency then holds the waiting.
+    /// refused. Its latency then holds the waiting. A quota or throttle names a time too, but that is not for want of room.
     async fn ask(&self, line: &Line, head: &Head, call: &Call, keep: bool) -> CliResult<Reply> {
         for _ in 0..COMES_BACK_MAX {
             let replied = line.link.call(head, call.framed.clone(), keep).await?;
-            let Some(delay) = replied.come_back_after.filter(|_| self.end.is_none()) else { return Ok(replied) };
+            let busy = self.end.is_none() && replied.code == UNAVAILABLE;
+            let Some(delay) = replied.come_back_after.filter(|_| busy) else { return Ok(replied) };
             self.came_back.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(delay).await;
         }
