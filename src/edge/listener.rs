@@ -26,6 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
 
+use super::gather::Gathering;
 use super::identity::Peer;
 use super::share::{Place, Share};
 use super::trust::{Standing, TrustStore};
@@ -174,7 +175,7 @@ impl Listener {
             Inside { peer, caller: Arc::new(caller), department, chain, remote, judged: AtomicU64::new(0), trust };
         let connection = Connection(Arc::new(inside));
         self.metrics.connections.inc();
-        Ok(PeerStream { tls, connection, _places: (place, share), metrics: self.metrics.clone() })
+        Ok(PeerStream { tls: Gathering::new(tls), connection, _places: (place, share), metrics: self.metrics.clone() })
     }
 }
 
@@ -273,7 +274,7 @@ impl Connection {
 
 /// A connection with a known caller. Gives back its place among the connections when dropped.
 pub struct PeerStream {
-    tls: TlsStream<TcpStream>,
+    tls: Gathering<TlsStream<TcpStream>>,
     connection: Connection,
     metrics: Metrics,
     _places: (OwnedSemaphorePermit, Place),
@@ -308,16 +309,6 @@ impl AsyncWrite for PeerStream {
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tls).poll_shutdown(cx)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.tls).poll_write_vectored(cx, slices)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.tls.is_write_vectored()
     }
 }
 

@@ -16,6 +16,7 @@ pub mod caller;
 pub mod catalogue_service;
 pub mod document_service;
 pub mod exchange_service;
+mod gather;
 pub mod identity;
 pub mod intake_service;
 pub mod licence_service;
