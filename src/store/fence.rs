@@ -301,6 +301,8 @@ struct State {
     failed: Option<String>,
     /// The fence refused a head: nothing will be recorded any more.
     refused: bool,
+    /// The thread has just written and sleeps; it needs no waking.
+    resting: bool,
     closing: bool,
 }
 
@@ -323,7 +325,10 @@ impl FenceThread {
         let mut state = self.shared.state();
         let since_ms = state.waiting.take().map_or(now_ms, |(_, since_ms)| since_ms);
         state.waiting = Some((head, since_ms));
-        self.shared.changed.notify_all();
+        // A thread at rest looks by itself when the rest is over: waking it for each batch would cost more than most of what a batch does.
+        if !state.resting {
+            self.shared.changed.notify_all();
+        }
     }
 
     /// How long the oldest head that is not yet on disk has been waiting, in milliseconds; 0 when none is. Recording
@@ -406,7 +411,9 @@ impl Shared {
                     state.failed = None;
                     synced.send_replace(size);
                     // What comes meanwhile is written together; the head it names is never older than this rest.
-                    let _ = self.changed.wait_timeout_while(state, REST, |state| !state.closing);
+                    state.resting = true;
+                    let rested = self.changed.wait_timeout_while(state, REST, |state| !state.closing);
+                    rested.map_or_else(|poisoned| poisoned.into_inner().0, |(state, _)| state).resting = false;
                 }
                 Err(error @ FenceError::Io { .. }) => {
                     state.writing_since_ms = None;

@@ -231,6 +231,28 @@ async fn a_page_goes_on_from_one_family_to_the_next_both_ways() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_of_statements_is_written_once_and_never_again() {
+    let (_folder, _path, store) = made();
+    let tables = || -> Vec<String> {
+        let live = store.engine().shared.db.live_files().unwrap();
+        live.into_iter().filter(|file| file.column_family_name == "statements").map(|file| file.name).collect()
+    };
+    let mut written = Vec::new();
+    for n in 0..400 {
+        let _seen = store.snapshot().await.unwrap(); // somebody always looks at what was
+        let mut batch = Batch::new(BatchId::random().unwrap());
+        batch.put_fresh(key_space::statement_row(n), vec![7; 32 << 10]);
+        store.commit(batch).await.unwrap();
+        written.extend(tables().into_iter().filter(|table| !written.contains(table)).collect::<Vec<_>>());
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await; // what the engine wants to merge, it has begun to
+    let left = tables();
+    assert!(written.len() >= 8, "{written:?}");
+    let gone: Vec<_> = written.iter().filter(|table| !left.contains(table)).collect();
+    assert!(gone.is_empty(), "written again: {gone:?} of {}", written.len());
+}
+
 #[test]
 fn a_folder_that_lost_a_family_is_damaged() {
     let (_folder, path, store) = made();
