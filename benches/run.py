@@ -3,8 +3,8 @@
 
 Builds nothing: takes a `wuku` binary, makes cities with it, serves them, puts load on with `wuku bench`, writes summary.json (flat
 keys, unit last) and table.md, prints each figure against its target and ends with 1 where one falls short, 2 where one could not be
-measured. The server is pinned to one core and the generator to another; the baseline (a bare tonic echo behind the same TLS door,
-with as many bytes) runs in the same minutes, A B A B. Imports have both cores.
+measured. The server is pinned to one core and the generator to another; the baseline (a bare tonic echo over mutual TLS, with as many
+bytes) runs in the same minutes, A B A B. Imports and the replay have both cores.
 
 Standard library only. What it starts it stops, also when it is interrupted; what was measured so far is written after every step.
 """
@@ -149,15 +149,15 @@ class Hub(Served):
 
 
 class Echo(Served):
-    """The baseline, with the city's certificates."""
+    """The baseline, with the city's certificates: tonic alone, or (`door`) behind the hub's own door."""
 
-    def __init__(self, run, folder, reply_bytes):
+    def __init__(self, run, folder, reply_bytes, door=False):
         super().__init__(run, folder)
-        self.reply_bytes = reply_bytes
+        self.reply_bytes, self.door = reply_bytes, door
 
     def command(self):
         config = ["--config", str(self.folder / "wuku.toml"), "--reply-bytes", str(self.reply_bytes)]
-        return [self.run.wuku, "bench", "echo-server", "--json", *config]
+        return [self.run.wuku, "bench", "echo-server", "--json", *config, *([] if self.door else ["--bare"])]
 
 
 class Quota:
@@ -259,8 +259,8 @@ def disk(run):
 
 
 def against_echo(run, folder):
-    """Recorded lookups against the bare echo, A B A B."""
-    hubs, echoes = [], []
+    """Recorded lookups against the bare echo, A B A B; and against an echo behind the hub's own door."""
+    hubs, echoes, doors = [], [], []
     with Hub(run, folder) as hub:
         hub.bench("single", seconds=min(2, run.seconds))  # warms the page cache; not counted
     for _ in range(run.rounds):
@@ -268,6 +268,8 @@ def against_echo(run, folder):
             hubs.append(hub.bench("single"))
         with Echo(run, folder, hubs[-1]["reply_bytes"]) as echo:
             echoes.append(echo.bench("echo", "--request-bytes", hubs[-1]["request_bytes"]))
+        with Echo(run, folder, hubs[-1]["reply_bytes"], door=True) as echo:
+            doors.append(echo.bench("echo", "--request-bytes", hubs[-1]["request_bytes"]))
     rate, echo = median(hubs, "answers_per_s"), median(echoes, "answers_per_s")
     run.note(
         machine=hubs[0]["machine"],
@@ -280,10 +282,13 @@ def against_echo(run, folder):
         recorded_lookup_per_s=rate,
         echo_per_s=echo,
         recorded_lookup_to_echo_ratio=round(rate / echo, 3),
+        door_echo_per_s=median(doors, "answers_per_s"),
+        recorded_lookup_to_door_echo_ratio=round(rate / median(doors, "answers_per_s"), 3),
         recorded_lookup_p50_us=median(hubs, "p50_us"),
         recorded_lookup_p99_us=median(hubs, "p99_us"),
         recorded_lookup_server_cpu_us=median(hubs, "server_cpu_per_item_us"),
         echo_server_cpu_us=median(echoes, "server_cpu_per_item_us"),
+        door_echo_server_cpu_us=median(doors, "server_cpu_per_item_us"),
         client_cpu_share_at_lookup=max(f["client_cpu_share"] for f in hubs),
         client_cpu_share_at_echo=max(f["client_cpu_share"] for f in echoes),
         receipts_checked=sum(f["receipts_good"] for f in hubs),
@@ -369,10 +374,10 @@ def overload(run, folder):
 
 
 def replay(run, folder):
-    """A county: so many calls of 37 systems, recorded, in one go."""
-    with Hub(run, folder) as hub:
+    """A county: so many calls of 37 systems, recorded, in one go; hub and generator share both cores."""
+    with Hub(run, folder, core=BOTH) as hub:
         words = ["--calls", run.calls, "--connections", 48, "--in-flight", 6]
-        figures = hub.bench("replay", *words, patience=600)
+        figures = hub.bench("replay", *words, core=BOTH, patience=600)
         run.note(
             replay_s=figures["measured_s"],
             replay_calls=run.calls,

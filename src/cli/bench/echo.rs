@@ -1,10 +1,11 @@
-//! The baseline: a bare tonic unary echo behind the hub's own door, with as many bytes each way as the hub's answers have.
+//! The baseline: a tonic unary echo over mutual TLS, with as many bytes each way as the hub's answers have; no layer, no policy, no
+//! record, no receipt. What the hub's rate is of its rate says what being an exchange hub costs over being a server at all.
 //!
-//! Same listener, same TLS settings, same HTTP/2 limits, same binary and allocator; no layer, no policy, no record, no receipt. What
-//! the hub's rate is of this one's says what being an exchange hub costs over being a server at all.
+//! Two of them, in the same binary with the same allocator: *bare*, with tonic's own listener and TLS and nothing set; and behind the
+//! hub's own door, with its listener, its limits and its gathering of writes, which makes an echo quicker than tonic alone is.
 use super::super::{CliError, CliResult};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::edge::listener::{Listener, http2};
 use crate::edge::trust::TrustStore;
 use crate::telemetry::Metrics;
@@ -12,10 +13,13 @@ use bytes::Bytes;
 use clap::Args;
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 /// Arguments of `wuku bench echo-server`.
@@ -27,6 +31,9 @@ pub(super) struct EchoServerArgs {
     /// Bytes of each reply's message (答复字节数)
     #[arg(long, default_value_t = 1_400)]
     reply_bytes: usize,
+    /// Tonic's own listener and TLS instead of the hub's (不经本枢纽的监听器)
+    #[arg(long)]
+    bare: bool,
     /// Print the address as one JSON line on standard output once it answers
     #[arg(long)]
     json: bool,
@@ -57,22 +64,40 @@ pub(super) const PATH: &str = "/wuku.bench.Echo/Echo";
 /// A configuration or certificates that cannot be used.
 pub(super) async fn serve(args: &EchoServerArgs, clock: &Clock) -> CliResult {
     let config = Config::load(&args.config)?;
-    let trust = TrustStore::open((&config.listen).into(), clock.clone())?;
     let address = config.address().ok_or_else(|| CliError("listen.address".into()))?;
-    let listener = Listener::bind(address, &config.hub.name, trust, (&config.listen).into(), Metrics::new()).await?;
-    let address = listener.local_address()?;
-    if args.json {
-        println!("{}", serde_json::json!({ "address": address.to_string() }));
-    } else {
-        eprintln!("wuku: echo on {address}");
-    }
     let service = Echo(Echoed::of(args.reply_bytes));
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     let stop = async move { _ = terminate.recv().await };
-    tokio::select! {
-        ended = http2(&config.listen, &config.limits).add_service(service).serve_with_incoming(listener.incoming()) => Ok(ended?),
-        () = stop => Ok(()),
+    if args.bare {
+        let tls = own_tls(&config.listen)?;
+        let listener = tokio::net::TcpListener::bind(address).await?;
+        args.tell(listener.local_addr()?);
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = Server::builder().tls_config(tls)?.add_service(service);
+        return Ok(server.serve_with_incoming_shutdown(incoming, stop).await?);
     }
+    let trust = TrustStore::open((&config.listen).into(), clock.clone())?;
+    let listener = Listener::bind(address, &config.hub.name, trust, (&config.listen).into(), Metrics::new()).await?;
+    args.tell(listener.local_address()?);
+    let server = http2(&config.listen, &config.limits).add_service(service);
+    Ok(server.serve_with_incoming_shutdown(listener.incoming(), stop).await?)
+}
+
+impl EchoServerArgs {
+    fn tell(&self, address: SocketAddr) {
+        if self.json {
+            println!("{}", serde_json::json!({ "address": address.to_string() }));
+        } else {
+            eprintln!("wuku: echo on {address}");
+        }
+    }
+}
+
+fn own_tls(listen: &Listen) -> CliResult<ServerTlsConfig> {
+    let read = std::fs::read;
+    let identity = Identity::from_pem(read(&listen.tls_certificate_file)?, read(&listen.tls_key_file)?);
+    let callers = Certificate::from_pem(read(&listen.client_ca_file)?);
+    Ok(ServerTlsConfig::new().identity(identity).client_ca_root(callers))
 }
 
 /// What the code generator would write for a service of one method.
