@@ -1,10 +1,10 @@
-//! A data folder made by an earlier build opens in this one: its evidence stays good, its store is clean, its questions have the
+//! Data folders made by earlier builds open in this one: their evidence stays good, their store is clean, their questions have the
 //! same answers. An older build refuses a newer folder.
 //!
-//! `tests/data/hub-format-1.tar.gz` was made by commit 3881c46, the last before "nothing lost", with [`make_the_kept_hub`]:
-//! the test binary of that commit run as `faketime '2026-02-01 08:00:00'`, so that no later clock stands behind its log. It
-//! is never made again: a new format gets a file of its own beside it. RocksDB's own message log is left out of it. Its keys are in
-//! it, for it holds nobody.
+//! `tests/data/hub-format-1.tar.gz` was made by commit 3881c46, the last before "nothing lost", `hub-format-2.tar.gz` by 956653d, with
+//! [`make_the_kept_hub`]: the test binary of that commit run as `FAKETIME_DONT_FAKE_MONOTONIC=1 faketime '2026-02-01 08:00:00'` (the
+//! second in March), so that no later clock stands behind its log. They are never made again: a new format gets a file of its own
+//! beside them. RocksDB's own message log is left out of them. Their keys are in them, for they hold nobody.
 use crate::audit;
 use crate::client::{licence, person};
 use crate::harness::Hub;
@@ -82,10 +82,10 @@ async fn make_the_kept_hub() {
     hub.audit().await;
 }
 
-/// The kept hub, unpacked.
-fn unpacked() -> TempDir {
+/// The kept hub of a format, unpacked.
+fn unpacked(format: u32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/hub-format-1.tar.gz");
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/data/hub-format-{format}.tar.gz"));
     let packed = Command::new("tar").arg("-xzf").arg(kept).arg("-C").arg(folder.path()).status().unwrap();
     assert!(packed.success());
     // The certificates of that time have expired, as they would have at any hub: those of today are made afresh.
@@ -93,13 +93,19 @@ fn unpacked() -> TempDir {
     folder
 }
 
-fn adopted() -> Hub {
-    Hub::adopt(unpacked(), &[CONSOLE, WINDOW, DESK, REGISTRY], &[], |_| {})
+fn adopted(format: u32) -> Hub {
+    Hub::adopt(unpacked(format), &[CONSOLE, WINDOW, DESK, REGISTRY], &[], |_| {})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_an_earlier_build_opens_with_all_it_said_and_answers_as_it_did() {
-    let hub = adopted();
+    for format in 1..=FORMAT_VERSION {
+        opens_and_answers(format).await;
+    }
+}
+
+async fn opens_and_answers(format: u32) {
+    let hub = adopted(format);
     let said: serde_json::Value = serde_json::from_slice(&std::fs::read(hub.path("said.json")).unwrap()).unwrap();
     let list = |name: &str| -> Vec<String> { serde_json::from_value(said[name].clone()).unwrap() };
     let (people, licences) = (list("people"), list("licences"));
@@ -137,7 +143,7 @@ async fn a_folder_of_an_earlier_build_opens_with_all_it_said_and_answers_as_it_d
 
 #[tokio::test]
 async fn an_older_build_refuses_a_newer_folder_and_says_what_to_do() {
-    let mut hub = adopted();
+    let mut hub = adopted(FORMAT_VERSION);
     assert!(hub.stop().await.success());
     {
         let opened = audit::open(&hub).await;
