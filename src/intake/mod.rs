@@ -23,6 +23,7 @@ mod apply; // the second pass: chunks into the libraries
 mod desk; // START HERE: open, stage, follow, release
 mod examine; // the first pass: every row checked, nothing changed
 mod join; // the file's keys against what is held
+mod judges; // threads that go behind answers
 mod licences; // rows that are signed licences
 mod manifest; // what the source department signed
 mod parse; // bytes into rows

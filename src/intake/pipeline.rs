@@ -1,6 +1,7 @@
 //! Parts → rows → judged rows, a few batches at a time: one task reads and opens parts, one thread cuts rows, every core judges them
-//! and holds them against what stands, and whoever asks for [`Pipeline::next`] gets them in the order of the file. Dropping it ends
-//! all.
+//! and holds them against what stands ([`Judges`]), and whoever asks for [`Pipeline::next`] gets them in the order of the file. Dropping
+//! it ends all.
+use super::judges::{Judges, behind};
 use super::parse::{self, FileFault};
 use super::settle::{Row, settle};
 use super::stage;
@@ -11,7 +12,7 @@ use crate::failure::{Failure, Reason};
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 /// Batches being judged, or judged and waiting to be taken.
@@ -19,10 +20,13 @@ const BATCHES_AHEAD: usize = 6;
 
 /// The judged rows of a staged file.
 pub(super) struct Pipeline {
-    batches: mpsc::Receiver<JoinHandle<Result<Vec<Row>, Failure>>>,
+    batches: mpsc::Receiver<Judged>,
     feeder: Option<JoinHandle<Result<(), Failure>>>,
-    reader: Option<JoinHandle<Result<(), FileFault>>>,
+    reader: Option<oneshot::Receiver<Result<(), Stopped>>>,
 }
+
+/// A batch that will have been judged.
+type Judged = oneshot::Receiver<Result<Vec<Row>, Failure>>;
 
 /// Why there are no more rows before the end.
 pub(super) enum Stopped {
@@ -48,13 +52,18 @@ impl Pipeline {
         let plan = plan.clone();
         let runtime = Handle::current();
         let hub = exchange.clone();
-        let reader = tokio::task::spawn_blocking(move || read(parts, &hub, &plan, skip, &runtime, &batches_in));
+        let (done, reader) = oneshot::channel();
+        let reading = behind("import-rows", move || {
+            let _ = done.send(read(parts, &hub, &plan, skip, &runtime, &batches_in)); // nobody waits any more
+        });
+        if let Err(error) = reading {
+            tracing::error!(%error, "no thread for an import"); // and who asks for rows is told that nobody reads
+        }
         Self { batches, feeder: Some(feeder), reader: Some(reader) }
     }
 
     /// The next rows; `None` at the end of the file.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Row>>, Stopped> {
-        let ended = |e: tokio::task::JoinError| Failure::new(Reason::Internal).because(format!("reading a file: {e}"));
         if let Some(batch) = self.batches.recv().await {
             return Ok(Some(batch.await.map_err(ended)??));
         }
@@ -63,7 +72,7 @@ impl Pipeline {
             feeder.await.map_err(ended)??;
         }
         if let Some(reader) = self.reader.take() {
-            reader.await.map_err(ended)?.map_err(Stopped::File)?;
+            reader.await.map_err(ended)??;
         }
         Ok(None)
     }
@@ -75,19 +84,26 @@ fn read(
     plan: &Arc<Plan>,
     skip: u64,
     runtime: &Handle,
-    out: &mpsc::Sender<JoinHandle<Result<Vec<Row>, Failure>>>,
-) -> Result<(), FileFault> {
+    out: &mpsc::Sender<Judged>,
+) -> Result<(), Stopped> {
+    let judges = Judges::start().map_err(ended)?;
     let names = parse::names(plan.library, &plan.extensions);
-    let mut rows = parse::open(parts, plan.manifest.file_format(), names)?;
-    while let Some(batch) = rows.next(skip)? {
+    let mut rows = parse::open(parts, plan.manifest.file_format(), names).map_err(Stopped::File)?;
+    while let Some(batch) = rows.next(skip).map_err(Stopped::File)? {
         let (exchange, plan, here) = (exchange.clone(), plan.clone(), runtime.clone());
-        let judged = runtime.spawn_blocking(move || {
+        let (done, judged) = oneshot::channel();
+        judges.judge(move || {
             let checked = plan.check_all(&batch);
-            here.block_on(settle(&exchange, &plan, checked))
+            let _ = done.send(here.block_on(settle(&exchange, &plan, checked))); // nobody wants it any more
         });
         if out.blocking_send(judged).is_err() {
             return Ok(()); // nobody wants more
         }
     }
     Ok(())
+}
+
+/// A thread or task of the import is gone, or never was.
+fn ended(why: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::Internal).because(format!("reading a file: {why}"))
 }
