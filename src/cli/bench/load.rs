@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 
 /// How long calls under way may take once the time is over.
 const GRACE: Duration = Duration::from_secs(5);
-/// Longer waits are slept; the last part of each is spun, for timers are only good to a millisecond.
-const SPIN: Duration = Duration::from_millis(2);
+/// The runtime's timers are good to a millisecond: what is left of a wait is slept by the thread, to within this …
+const TIMER: Duration = Duration::from_millis(2);
+/// … and the rest is spun. Spinning longer would take a core from the hub where both share the machine.
+const SPIN: Duration = Duration::from_micros(100);
 /// The gRPC status of a server that has no room now.
 const UNAVAILABLE: u8 = 14;
 /// A call that is made once comes back to a busy server at most so often.
@@ -467,7 +469,11 @@ async fn wait_until(due: Instant) {
         if left.is_zero() {
             return;
         }
-        if left > SPIN { tokio::time::sleep(left - SPIN).await } else { tokio::task::yield_now().await }
+        match left {
+            _ if left > TIMER => tokio::time::sleep(left - TIMER).await,
+            _ if left > SPIN * 2 => tokio::task::block_in_place(|| std::thread::sleep(left - SPIN)),
+            _ => tokio::task::yield_now().await,
+        }
     }
 }
 
