@@ -22,7 +22,7 @@ const BATCHES_AHEAD: usize = 6;
 pub(super) struct Pipeline {
     batches: mpsc::Receiver<Judged>,
     feeder: Option<JoinHandle<Result<(), Failure>>>,
-    reader: Option<oneshot::Receiver<Result<(), Stopped>>>,
+    reader: Option<JoinHandle<Result<(), Stopped>>>,
 }
 
 /// A batch that will have been judged.
@@ -52,13 +52,10 @@ impl Pipeline {
         let plan = plan.clone();
         let runtime = Handle::current();
         let hub = exchange.clone();
-        let (done, reader) = oneshot::channel();
-        let reading = behind("import-rows", move || {
-            let _ = done.send(read(parts, &hub, &plan, skip, &runtime, &batches_in)); // nobody waits any more
+        // On the runtime's pool somebody waits for the threads, so that they are gone when the runtime is.
+        let reader = tokio::task::spawn_blocking(move || {
+            behind(move || read(parts, &hub, &plan, skip, &runtime, &batches_in)).map_err(ended)?
         });
-        if let Err(error) = reading {
-            tracing::error!(%error, "no thread for an import"); // and who asks for rows is told that nobody reads
-        }
         Self { batches, feeder: Some(feeder), reader: Some(reader) }
     }
 
