@@ -120,19 +120,20 @@ async fn import(hub: &Hub, from: u32, count: u32) -> Result<(), Reason> {
     done.map(|report| assert_eq!(report.phase(), ImportPhase::Done)).map_err(|status| reason(&status))
 }
 
-/// Leaves a MiB less than what is kept for changes, or for questions once the reserve is taken off.
-async fn keep_below(hub: &Hub, disk: &Disk, reserve: u64) {
-    for _ in 0..3 {
-        let until = Instant::now() + Duration::from_secs(5);
-        let kept = loop {
-            match metric(hub, "wuku_storage_kept_bytes").await {
-                0 => assert!(Instant::now() < until, "a hub that was just started does not look at its disk"),
-                kept => break kept,
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
-        disk.leave(kept - reserve - MIB);
+/// Leaves a MiB less than what is kept for changes (`wanted` 1), or for questions once the reserve is taken off (2), until the hub says
+/// so: what it keeps changes while its engine merges tables.
+async fn keep_below(hub: &Hub, disk: &Disk, wanted: u64) {
+    let reserve = if wanted == 2 { RESERVE_MIB * MIB } else { 0 };
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut settled = 0;
+    while settled < 3 {
+        assert!(Instant::now() < until, "the level does not become {wanted}: {}", hub.admin("/readyz").await);
+        match metric(hub, "wuku_storage_kept_bytes").await {
+            0 => {} // just started: it has not looked yet
+            kept => disk.leave(kept - reserve - MIB),
+        }
         tokio::time::sleep(Duration::from_millis(120)).await;
+        settled = if metric(hub, "wuku_storage_level").await == wanted { settled + 1 } else { 0 };
     }
 }
 
@@ -171,8 +172,7 @@ async fn changes_stop_before_questions_both_before_the_engine_and_all_go_on_when
         };
         assert_eq!(refused, Reason::StorageLow);
         // What the engine compacts away comes back; from here the ballast holds the line.
-        keep_below(&hub, &disk, 0).await;
-        level(&hub, 1).await;
+        keep_below(&hub, &disk, 1).await;
         let health = hub.admin("/readyz").await;
         assert!(health.starts_with("HTTP/1.1 200"), "questions are answered: {health}");
         assert!(health.contains("storage is low") && health.contains("存储空间不足"), "{health}");
@@ -191,8 +191,7 @@ async fn changes_stop_before_questions_both_before_the_engine_and_all_go_on_when
         };
         assert_eq!(reason(&status), Reason::StorageLow);
         let used = from.saturating_sub(disk.free());
-        keep_below(&hub, &disk, RESERVE_MIB * MIB).await;
-        level(&hub, 2).await;
+        keep_below(&hub, &disk, 2).await;
         let health = hub.admin("/readyz").await;
         assert!(health.starts_with("HTTP/1.1 503") && health.contains("questions too are refused"), "{health}");
         assert!(answered > 500, "{answered} answers inside {RESERVE_MIB} MiB");
@@ -213,8 +212,7 @@ async fn changes_stop_before_questions_both_before_the_engine_and_all_go_on_when
         }
         assert!(hub.stop().await.success());
         hub.start();
-        keep_below(&hub, &disk, RESERVE_MIB * MIB).await; // a start writes out what its log held, and gives the log's room back
-        level(&hub, 2).await;
+        keep_below(&hub, &disk, 2).await; // a start writes out what its log held, and gives the log's room back
         assert_eq!(failed(ask(&hub.caller(WINDOW), &question).await), Reason::StorageLow);
         // Space returns: no restart, no word from an operator.
         disk.relieve();
@@ -250,8 +248,7 @@ async fn an_import_that_met_the_watermark_goes_on_by_itself() {
     disk.leave(kept + 3 * MIB);
     let stopped = police.import(opening.clone(), &delivery.file).await;
     assert_eq!(failed(stopped), Reason::StorageLow);
-    keep_below(&hub, &disk, 0).await; // what the engine gives back meanwhile is not to end it before it was seen
-    level(&hub, 1).await;
+    keep_below(&hub, &disk, 1).await; // what the engine gives back meanwhile is not to end it before it was seen
     let id_of = |line: &str| Some(line.split("\"import\":\"").nth(1)?.get(..32)?.to_owned());
     let Some(id) = hub.log().lines().find_map(id_of) else {
         panic!("the log does not name the import that stopped: {}", hub.log())
