@@ -128,14 +128,16 @@ fn every_mode_measures_a_real_hub_and_its_receipts_verify() {
 fn the_baseline_answers_with_as_many_bytes_as_asked_for() {
     let folder = prepared();
     let city = folder.path().join("city");
-    let words = ["bench", "echo-server", "--json", "--reply-bytes", "1400"];
-    let (echo, url) = Served::start(&words, &city.join("wuku.toml"));
-    let pid = echo.0.id().to_string();
-    let words = ["bench", "echo", "--request-bytes", "190", "--seconds", "1", "--warm-up", "0.2", "--json"];
-    let common = ["--city", city.to_str().unwrap(), "--hub", &url, "--server-pid", &pid];
-    let figures = wuku(&[&words[..], &common[..]].concat());
-    assert_eq!((&figures["request_bytes"], &figures["reply_bytes"]), (&190.into(), &1_400.into()), "{figures}");
-    assert_eq!(figures["failed"], 0, "{figures}");
+    for bare in [&[][..], &["--bare"]] {
+        let words = [&["bench", "echo-server", "--json", "--reply-bytes", "1400"], bare].concat();
+        let (echo, url) = Served::start(&words, &city.join("wuku.toml"));
+        let pid = echo.0.id().to_string();
+        let words = ["bench", "echo", "--request-bytes", "190", "--seconds", "1", "--warm-up", "0.2", "--json"];
+        let common = ["--city", city.to_str().unwrap(), "--hub", &url, "--server-pid", &pid];
+        let figures = wuku(&[&words[..], &common[..]].concat());
+        assert_eq!((&figures["request_bytes"], &figures["reply_bytes"]), (&190.into(), &1_400.into()), "{figures}");
+        assert_eq!(figures["failed"], 0, "{figures}");
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// How long calls under way may take once the time is over.
 const GRACE: Duration = Duration::from_secs(5);
-/// The runtime's timers are good to a millisecond: what is left of a wait is slept by the thread, to within this …
+/// The runtime's timers are good to a millisecond: what is left of a wait is slept by a thread, to within this …
 const TIMER: Duration = Duration::from_millis(2);
 /// … and the rest is spun. Spinning longer would take a core from the hub where both share the machine.
 const SPIN: Duration = Duration::from_micros(100);
@@ -471,7 +471,10 @@ async fn wait_until(due: Instant) {
         }
         match left {
             _ if left > TIMER => tokio::time::sleep(left - TIMER).await,
-            _ if left > SPIN * 2 => tokio::task::block_in_place(|| std::thread::sleep(left - SPIN)),
+            _ if left > SPIN * 2 => {
+                let asleep = tokio::task::spawn_blocking(move || std::thread::sleep(left - SPIN));
+                let _ended = asleep.await; // what is left is seen anew, however it ended
+            }
             _ => tokio::task::yield_now().await,
         }
     }
