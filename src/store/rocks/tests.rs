@@ -1,8 +1,12 @@
+use std::path::PathBuf;
+
+use rocksdb::Options;
 use tempfile::TempDir;
 
+use super::view::inside_one_prefix;
 use super::*;
 use crate::store::conformance::{self, Made};
-use crate::store::contract::{Batch, BatchId, Store};
+use crate::store::contract::{Batch, BatchId, Direction, KeyRange, Store};
 
 fn clock() -> Clock {
     Clock::from_fn(|| 1_700_000_000_000)
