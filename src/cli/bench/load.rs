@@ -469,13 +469,13 @@ async fn wait_until(due: Instant) {
         if left.is_zero() {
             return;
         }
-        match left {
-            _ if left > TIMER => tokio::time::sleep(left - TIMER).await,
-            _ if left > SPIN * 2 => {
-                let asleep = tokio::task::spawn_blocking(move || std::thread::sleep(left - SPIN));
-                let _ended = asleep.await; // what is left is seen anew, however it ended
-            }
-            _ => tokio::task::yield_now().await,
+        if left > TIMER {
+            tokio::time::sleep(left - TIMER).await;
+        } else if left > SPIN * 2 {
+            let asleep = tokio::task::spawn_blocking(move || std::thread::sleep(left - SPIN));
+            let _ended = asleep.await; // what is left is seen anew, however it ended
+        } else {
+            tokio::task::yield_now().await;
         }
     }
 }
