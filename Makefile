@@ -60,6 +60,6 @@ endurance: python ## every fault harness in its long form, then a table against 
 gm: ## ten million rounds of SM2 on every core, and nothing else (hours)
 	@$(MAKE) --no-print-directory endurance ONLY=gm::
 
-bench: deps ## every figure of the measure of speed against its target, in release, into target/bench (a quarter of an hour; QUICK=1: three minutes)
+bench: deps ## every figure of the measure of speed against its target, in release, into target/bench (ten minutes of building, a quarter of an hour of measuring; QUICK=1: three minutes)
 	cargo build --release --locked --bin wuku
 	python3 benches/run.py --wuku $(CARGO_TARGET_DIR)/release/wuku --out target/bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))

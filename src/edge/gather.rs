@@ -2,8 +2,8 @@
 //!
 //! The HTTP/2 library hands down each frame by itself and asks for it to be sent at once. Below it is TLS, where each piece is a record
 //! and a system call. Here pieces gather while other calls of the connection are about to be answered: the first request to send is
-//! put off until everything that is ready to run has run once, and no longer. A connection that is alone pays one more turn of its own
-//! task for it; a busy one sends several answers in one record.
+//! put off until everything that is ready to run has run once, and again while that brings more, up to 48 KiB. A connection that is alone pays
+//! one more turn of its own task for it; a busy one sends several answers in one record.
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::pin::Pin;

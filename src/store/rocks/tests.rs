@@ -235,6 +235,26 @@ async fn a_page_goes_on_from_one_family_to_the_next_both_ways() {
     }
 }
 
+#[tokio::test]
+async fn rows_of_several_families_are_read_together_in_the_order_asked_for() {
+    let (_folder, _path, store) = made();
+    let [entry, head, statement] = [key_space::entry(1), key_space::head(), key_space::statement_row(1)];
+    let mut batch = Batch::new(BatchId::random().unwrap());
+    for (key, body) in [(&entry, b"entry".as_slice()), (&head, b"head"), (&statement, b"statement")] {
+        batch.put_fresh(key.clone(), body.to_vec());
+    }
+    store.commit(batch).await.unwrap();
+    let view = store.snapshot().await.unwrap();
+    for keys in
+        [[statement, head.clone(), key_space::entry(2), entry.clone()], [head.clone(), head, entry.clone(), entry]]
+    {
+        let together: Vec<_> = view.multi_get(&keys).await.unwrap();
+        for (key, found) in keys.iter().zip(together) {
+            assert_eq!(found, view.get(key).await.unwrap(), "{key:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_of_statements_is_written_once_and_never_again() {
     let (_folder, _path, store) = made();
