@@ -126,16 +126,16 @@ impl Rocks {
         if let Some(Damage { file, at, next }) = wal::damaged_inside(path).map_err(failed)? {
             return Err(RocksError::LogDamaged { file, at, next });
         }
+        if let Some(place) = wal::endless(path).map_err(failed)? {
+            return Err(tail_or_damaged(path, format!("{place} is no record that was ever written.")));
+        }
         let opened = Tuning::new(settings).and_then(|tuning| {
             // Families of a later format are opened too, so that its folder can be told from a damaged one.
             let names = Db::list_cf(&tuning.whole, path)?;
             Db::open_cf_descriptors(&tuning.whole, path, tuning.families(&names))
         });
         let db = opened.map_err(|error| match RocksError::of(path, &error) {
-            RocksError::Damaged { path, reason } => match wal::unfinished_tails(&path) {
-                Ok(tails) if !tails.is_empty() => RocksError::LogTail { tails, reason },
-                _ => RocksError::Damaged { path, reason },
-            },
+            RocksError::Damaged { path, reason } => tail_or_damaged(&path, reason),
             other => other,
         })?;
         Self::of_format(db, path, settings, clock)
@@ -234,6 +234,14 @@ impl Engine for Rocks {
     /// RocksDB locks its folder.
     fn is_alone(&self) -> bool {
         true
+    }
+}
+
+/// What does not read is the tail of a log, which can be cut off, or something else.
+fn tail_or_damaged(path: &Path, reason: String) -> RocksError {
+    match wal::unfinished_tails(path) {
+        Ok(tails) if !tails.is_empty() => RocksError::LogTail { tails, reason },
+        _ => RocksError::Damaged { path: path.into(), reason },
     }
 }
 

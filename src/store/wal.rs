@@ -24,6 +24,8 @@ const MIDDLE: u8 = 3;
 const LAST: u8 = 4;
 /// Types from here on may be skipped by who does not know them.
 const IGNORABLE: u8 = 0x80;
+/// Types that the engine writes into recycled files only, which ours never are (`db/log_format.h`).
+const RECYCLED: [u8; 6] = [5, 6, 7, 8, 11, 131];
 
 /// How a log file reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +110,33 @@ pub fn unfinished_tails(folder: &Path) -> io::Result<Vec<Tail>> {
     Ok(tails)
 }
 
+/// The first place of a manifest or log file at which the engine would read for ever: one changed bit made a fragment one of a
+/// recycled file. In a file that is none the engine takes it for a bad record and does not step over it (facebook/rocksdb#13333).
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn endless(folder: &Path) -> io::Result<Option<Tail>> {
+    for file in manifest(folder).into_iter().chain(log_files(folder)?) {
+        let endless = match File::open(&file).and_then(walk) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            walked => walked?.1.endless,
+        };
+        if let Some(at) = endless {
+            return Ok(Some(Tail { file, at }));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads a log file to its end.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn examine(mut file: impl Read) -> io::Result<Reading> {
+pub fn examine(file: impl Read) -> io::Result<Reading> {
+    walk(file).map(|(reading, _)| reading)
+}
+
+fn walk(mut file: impl Read) -> io::Result<(Reading, Walk)> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut walk = Walk::default();
     let mut offset = 0_u64;
@@ -120,12 +144,13 @@ pub fn examine(mut file: impl Read) -> io::Result<Reading> {
         block.clear();
         let read = file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
         if let Some(next) = walk.block(offset, &block) {
-            return Ok(Reading::Damaged { at: walk.bad.unwrap_or_default(), next });
+            return Ok((Reading::Damaged { at: walk.bad.unwrap_or_default(), next }, walk));
         }
         offset = offset.saturating_add(read as u64);
         if read < BLOCK_BYTES {
             // A record whose last fragment never came is unfinished too.
-            return Ok(walk.bad.or(walk.record).map_or(Reading::Whole, |at| Reading::Torn { at }));
+            let reading = walk.bad.or(walk.record).map_or(Reading::Whole, |at| Reading::Torn { at });
+            return Ok((reading, walk));
         }
     }
 }
@@ -137,6 +162,8 @@ struct Walk {
     record: Option<u64>,
     /// Where the first record begins that does not read.
     bad: Option<u64>,
+    /// Where the fragment stands that does not read and calls itself one of a recycled file.
+    endless: Option<u64>,
 }
 
 impl Walk {
@@ -157,7 +184,10 @@ impl Walk {
                 None => false,
             };
             match fragment.filter(|_| fits) {
-                None => self.bad = Some(self.record.unwrap_or(here)),
+                None => {
+                    self.bad = Some(self.record.unwrap_or(here));
+                    self.endless = rest.get(HEADER_BYTES - 1).filter(|kind| RECYCLED.contains(kind)).map(|_| here);
+                }
                 Some((kind, bytes)) => {
                     match kind {
                         FIRST => self.record = Some(here),
@@ -376,6 +406,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_fragment_that_one_bit_made_one_of_a_recycled_file_is_told_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, second, third) = three();
+        fs::write(folder.path().join("CURRENT"), "MANIFEST-000005\n").unwrap();
+        // Full, first, middle in the next block, full at the end.
+        for at in [0, second, BLOCK_BYTES as u64, third] {
+            for name in ["MANIFEST-000005", "000007.log"] {
+                let path = folder.path().join(name);
+                let mut changed = file.clone();
+                changed[usize::try_from(at).unwrap() + 6] ^= 1 << 2;
+                fs::write(&path, &changed).unwrap();
+                assert_eq!(endless(folder.path()).unwrap(), Some(Tail { file: path.clone(), at }));
+                fs::write(&path, &file).unwrap();
+                assert_eq!(endless(folder.path()).unwrap(), None);
+            }
+        }
+        fs::write(folder.path().join("000007.log"), &file[..file.len() - 9]).unwrap();
+        assert_eq!(endless(folder.path()).unwrap(), None, "a write that was cut off is none");
     }
 
     #[test]

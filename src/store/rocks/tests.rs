@@ -1,4 +1,6 @@
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
 
 use rocksdb::Options;
 use tempfile::TempDir;
@@ -122,6 +124,31 @@ async fn a_last_record_that_does_not_read_is_named_and_a_folder_cut_at_it_opens(
     assert_eq!(fs::read(&wal).unwrap(), bytes, "judging has changed nothing");
     wal::Cut::make(tail.clone()).unwrap();
     assert_eq!(entries(&open(image.path()).unwrap()).await, (0..49).collect::<Vec<_>>());
+}
+
+/// RocksDB itself would read for ever here.
+#[tokio::test]
+async fn a_last_record_that_one_bit_made_one_of_a_recycled_file_is_refused_and_named_at_once() {
+    let (image, log) = image_of_fifty().await;
+    let current = fs::read_to_string(image.path().join("CURRENT")).unwrap();
+    for file in [log, image.path().join(current.trim_end())] {
+        let whole = fs::read(&file).unwrap();
+        let wal::Reading::Torn { at } = wal::examine(&whole[..whole.len() - 1]).unwrap() else { panic!("no record") };
+        let mut bytes = whole.clone();
+        bytes[usize::try_from(at).unwrap() + 6] ^= 1 << 2;
+        fs::write(&file, &bytes).unwrap();
+        let (told, refusal) = mpsc::channel();
+        let path = image.path().to_path_buf();
+        std::thread::spawn(move || told.send(open(&path).map(|_| ())));
+        match refusal.recv_timeout(Duration::from_secs(20)).expect("it must not read for ever") {
+            Err(RocksError::LogTail { tails, reason }) => {
+                assert_eq!(tails, [wal::Tail { file: file.clone(), at }]);
+                assert!(reason.contains(file.to_str().unwrap()), "{reason}");
+            }
+            other => panic!("{other:?}"),
+        }
+        fs::write(&file, &whole).unwrap();
+    }
 }
 
 async fn write_refused(store: &dyn Store) {
