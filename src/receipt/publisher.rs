@@ -21,8 +21,8 @@ use tokio::task::AbortHandle;
 
 /// How often a checkpoint is published.
 const PERIOD: Duration = Duration::from_secs(1);
-/// Entries read back in one snapshot.
-const PAGE: u64 = 1_000;
+/// Entries read back at a time, some tenth of a millisecond of work: between two pages answers go on.
+const PAGE: u64 = 64;
 
 /// A checkpoint that was read back before it was published.
 #[derive(Clone, Debug)]
@@ -141,6 +141,7 @@ impl<S: Suite> Reader<S> {
                 return Err(damaged(format!("entry {start} is missing")));
             }
             frontier = frontier.append(&leaves).into_frontier();
+            tokio::task::yield_now().await;
         }
         let published = published(latest, &frontier)?;
         self.frontier = frontier;
@@ -197,6 +198,26 @@ mod tests {
         }
         let again = Publisher::start::<S>(house.store.clone(), house.ledger().clone()).await.unwrap();
         assert_eq!(again.published().checkpoint, publisher.published().checkpoint, "a restart publishes the same");
+    }
+
+    #[tokio::test]
+    async fn while_much_is_read_back_other_tasks_run() {
+        const ENTRIES: usize = 640;
+        let house = House::new().await;
+        let mut reader = Reader::<Ed25519> { store: house.store.clone(), frontier: Frontier::new() };
+        house.record(ENTRIES).await;
+        let turns = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = turns.clone();
+        let other = tokio::spawn(async move {
+            loop {
+                counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(reader.read_back(&house.ledger().latest()).await.unwrap().size, ENTRIES as u64);
+        other.abort();
+        let turns = turns.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(turns >= ENTRIES / usize::try_from(PAGE).unwrap() - 1, "{turns}");
     }
 
     #[tokio::test]

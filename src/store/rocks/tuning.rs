@@ -46,9 +46,11 @@ impl Tuning {
         whole.set_max_open_files(OPEN_FILES_MAX);
         whole.set_keep_log_file_num(MESSAGE_FILES);
         whole.set_max_log_file_size(MESSAGE_FILE_BYTES);
-        // Merging tables is never urgent, answers are: on a machine with few cores it takes what they leave.
+        // Writing and merging tables is never urgent, answers are: on a machine with few cores it takes what they leave. Where they leave
+        // too little, buffers fill up, writes wait, and it is at its turn.
         let mut threads = Env::new()?;
         threads.lower_thread_pool_cpu_priority();
+        threads.lower_high_priority_thread_pool_cpu_priority();
         whole.set_env(&threads);
         Ok(Self {
             appended: whole.get_options_from_string(APPENDED_OPTIONS)?,
