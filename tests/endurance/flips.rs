@@ -83,6 +83,9 @@ async fn one_changed_bit_never_gives_a_wrong_answer_and_is_found_and_named() {
     let mut unnamed = Vec::new();
     let mut running = tokio::task::JoinSet::new();
     for n in 0..flips {
+        if n > 0 && n % 500 == 0 {
+            eprintln!("flips: {n} of {flips}");
+        }
         let (shared, mut rng) = (kept.clone(), rng.fork());
         running.spawn_blocking(move || {
             let flip = Flip::choose(&shared, &mut rng, n);

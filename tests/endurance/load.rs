@@ -338,6 +338,8 @@ pub struct Watcher {
 pub struct Held {
     pub rss_mib: f64,
     pub handles: f64,
+    /// Those that are no tables of the engine: a table that is written is kept open, so these grow with what was recorded.
+    pub handles_but_tables: f64,
 }
 
 impl Held {
@@ -346,8 +348,11 @@ impl Held {
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib: f64 = rss.and_then(|rss| rss.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(f64::NAN);
-        let handles = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
-        Self { rss_mib: kib / 1_024.0, handles: handles as f64 }
+        let open = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let targets: Vec<_> = open.map(|handle| std::fs::read_link(handle.path()).unwrap_or_default()).collect();
+        let tables = targets.iter().filter(|target| target.extension().is_some_and(|end| end == "sst")).count();
+        let handles_but_tables = (targets.len() - tables) as f64;
+        Self { rss_mib: kib / 1_024.0, handles: targets.len() as f64, handles_but_tables }
     }
 }
 
@@ -374,7 +379,11 @@ impl Watcher {
         let third = (seen.len() / 3).max(1);
         let mean = |some: &[Held]| {
             let of = |what: fn(&Held) -> f64| some.iter().map(what).sum::<f64>() / some.len() as f64;
-            Held { rss_mib: of(|held| held.rss_mib), handles: of(|held| held.handles) }
+            Held {
+                rss_mib: of(|held| held.rss_mib),
+                handles: of(|held| held.handles),
+                handles_but_tables: of(|held| held.handles_but_tables),
+            }
         };
         let last = &seen[seen.len() - third..];
         (mean(&seen[third..(2 * third).min(seen.len()).max(third + 1)]), mean(last))

@@ -25,6 +25,9 @@ async fn memory_and_handles_stay_where_they_are() {
     let target = |most| if long() { Target::AtMost(most) } else { Target::None };
     note("soak", "RSS of last third over second", last.rss_mib / second.rss_mib, "", target(1.05));
     note("soak", "handles of last third over second", last.handles / second.handles, "", target(1.05));
+    let but_tables = last.handles_but_tables / second.handles_but_tables;
+    note("soak", "handles that are no tables, of last third over second", but_tables, "", target(1.05));
+    note("soak", "tables open in the last third", last.handles - last.handles_but_tables, "tables", Target::None);
     note("soak", "RSS at the end", Held::of(hub.pid()).rss_mib, "MiB", Target::None);
     note("soak", "answered", load.good.len() as f64, "calls", Target::None);
     note("soak", "missed", load.missed_share() * 100.0, "%", target(1.0));
