@@ -167,7 +167,7 @@ impl Listener {
         let peer = Peer::parse(end_entity, &self.hub).map_err(|e| Refused::new("no_identity", &e))?;
         let department: Arc<str> = peer.department.as_str().into();
         let share = self.known.enter(&department, false);
-        let share = share.ok_or_else(|| Refused::new("full", &"the department holds its share of connections"))?;
+        let share = share.map_err(|_| Refused::new("full", &"the department holds its share of connections"))?;
         let trust = Arc::clone(&self.trust);
         let caller = Caller::from_certificate(&peer.uri, &peer.serial, peer.fingerprint)
             .ok_or_else(|| Refused::new("no_identity", &"the name is none of a system"))?;

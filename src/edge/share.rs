@@ -2,7 +2,8 @@
 //!
 //! Two promises. *Refuse rather than queue*: while calls take longer than they should, fewer are let in, so that those let in are
 //! still answered soon (additive increase, multiplicative decrease, on the time calls take). *One department's flood is its own*:
-//! the last quarter of the places is for departments that hold less than an even share of them.
+//! the last quarter of the places is for departments that hold less than an even share of them, and whoever holds more while others
+//! are in is told apart from the rest ([`NoPlace::Flooding`]).
 //!
 //! Knows departments by name and time by what it is told; nothing of HTTP.
 use std::collections::HashMap;
@@ -61,6 +62,15 @@ pub struct Place {
     measured_from: Option<Instant>,
 }
 
+/// Why there was no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// All that may be had are taken.
+    Full,
+    /// The department holds its even share or more, while another holds places too.
+    Flooding,
+}
+
 impl Share {
     /// So many places, always.
     #[must_use]
@@ -82,10 +92,12 @@ impl Share {
         Arc::new(Self { most, adapts, inside: Mutex::new(inside) })
     }
 
-    /// A place for a department, or none: come back later. `measured` where the time it is held says how busy the hub is, which it
-    /// does not for streams that wait for something.
-    #[must_use]
-    pub fn enter(self: &Arc<Self>, department: &Arc<str>, measured: bool) -> Option<Place> {
+    /// A place for a department. `measured` where the time it is held says how busy the hub is, which it does not for streams that
+    /// wait for something.
+    ///
+    /// # Errors
+    /// [`NoPlace`]: come back later.
+    pub fn enter(self: &Arc<Self>, department: &Arc<str>, measured: bool) -> Result<Place, NoPlace> {
         let now = Instant::now();
         let mut inside = self.lock();
         if self.adapts {
@@ -97,7 +109,8 @@ impl Share {
         let open = if mine < even.max(1) { inside.places } else { inside.places - inside.places / 4 };
         if inside.taken >= open {
             inside.window.full = true;
-            return None;
+            let others = inside.active > usize::from(mine > 0);
+            return Err(if others && mine >= even { NoPlace::Flooding } else { NoPlace::Full });
         }
         inside.taken += 1;
         match inside.by_department.get_mut(department) {
@@ -107,7 +120,7 @@ impl Share {
         inside.active += usize::from(mine == 0);
         drop(inside);
         let measured_from = measured.then_some(now);
-        Some(Place { share: Arc::clone(self), department: Arc::clone(department), measured_from })
+        Ok(Place { share: Arc::clone(self), department: Arc::clone(department), measured_from })
     }
 
     fn leave(&self, department: &str, took: Option<Duration>) {
@@ -162,7 +175,7 @@ mod tests {
     }
 
     fn take(share: &Arc<Share>, name: &str, most: usize) -> Vec<Place> {
-        (0..most).map_while(|_| share.enter(&department(name), true)).collect()
+        (0..most).map_while(|_| share.enter(&department(name), true).ok()).collect()
     }
 
     #[test]
@@ -181,10 +194,10 @@ mod tests {
         let share = Share::fixed(100);
         let mut flood = take(&share, "tax", 1_000);
         let others = (take(&share, "civil", 10), take(&share, "police", 15));
-        assert!(share.enter(&department("health"), true).is_none(), "full");
+        assert!(share.enter(&department("health"), true).is_err(), "full");
         flood.pop();
-        assert!(share.enter(&department("tax"), true).is_none(), "holds more than its share");
-        assert!(share.enter(&department("health"), true).is_some());
+        assert!(share.enter(&department("tax"), true).is_err(), "holds more than its share");
+        assert!(share.enter(&department("health"), true).is_ok());
         drop(others);
     }
 
@@ -192,9 +205,23 @@ mod tests {
     fn even_one_place_can_be_had() {
         let share = Share::fixed(1);
         let place = share.enter(&department("tax"), true);
-        assert!(place.is_some() && share.enter(&department("civil"), true).is_none());
+        assert!(place.is_ok() && share.enter(&department("civil"), true).is_err());
         drop(place);
-        assert!(share.enter(&department("civil"), true).is_some());
+        assert!(share.enter(&department("civil"), true).is_ok());
+    }
+
+    #[test]
+    fn who_floods_is_told_from_who_comes_too_late_and_alone_nobody_floods() {
+        let share = Share::fixed(100);
+        let refused = |name: &str| share.enter(&department(name), true).unwrap_err();
+        let flood = take(&share, "tax", 1_000);
+        assert_eq!(refused("tax"), NoPlace::Full, "nobody else is there to be drowned");
+        let other = take(&share, "civil", 25);
+        assert_eq!(
+            (refused("tax"), refused("civil"), refused("police")),
+            (NoPlace::Flooding, NoPlace::Full, NoPlace::Full)
+        );
+        drop((flood, other));
     }
 
     /// Places after so many windows of calls like these.
@@ -240,11 +267,11 @@ mod tests {
     fn streams_that_hold_more_than_all_places_do_not_shut_the_hub_for_ever() {
         let share = Share::adapting(1_000);
         after(&share, 40, 0, 900, true);
-        let streams: Vec<_> = (0..700).map_while(|_| share.enter(&department("tax"), false)).collect();
+        let streams: Vec<_> = (0..700).map_while(|_| share.enter(&department("tax"), false).ok()).collect();
         after(&share, 40, 500, 400, true);
-        assert!(share.enter(&department("civil"), true).is_none());
+        assert!(share.enter(&department("civil"), true).is_err());
         after(&share, 40, 0, 0, true); // nothing ends, so nothing is measured
-        assert!(share.enter(&department("civil"), true).is_some());
+        assert!(share.enter(&department("civil"), true).is_ok());
         drop(streams);
     }
 }

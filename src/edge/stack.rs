@@ -25,7 +25,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use super::body::{Watch, in_time, watched};
 use super::identity::hex;
 use super::listener::Connection;
-use super::share::{Place, Share};
+use super::share::{NoPlace, Place, Share};
 use super::status::unlogged;
 use super::trust::Standing;
 use crate::config::Limits;
@@ -230,8 +230,13 @@ impl Drop for Line {
 ///
 /// A refusal here reads no body, touches no store, makes no name and no log line of its own: one line a second says how many there
 /// were, and `wuku_shed` counts them.
+///
+/// Even so, refusing thousands a second takes what other departments' answers need. A department that floods while others are there
+/// is told a moment late: meanwhile the calls of its connection are under way, and a connection has only so many of them.
 pub struct InFlight {
     share: Arc<Share>,
+    /// How much later.
+    late: Duration,
     /// The refusal, made once.
     refusal: HeaderMap,
     said: Mutex<Said>,
@@ -250,6 +255,7 @@ impl InFlight {
         let (parts, _) = status.into_http::<Body>().into_parts();
         Self {
             share: Share::adapting(limits.in_flight_max),
+            late: Duration::from_millis(limits.overload_retry_ms.saturating_mul(2)),
             refusal: parts.headers,
             said: Mutex::new(Said { at: Instant::now(), since: 0 }),
             metrics: metrics.clone(),
@@ -286,10 +292,15 @@ impl Around for InFlight {
     async fn call<S: Inner>(self: Arc<Self>, request: Request<Body>, inner: S) -> Response<Body> {
         let measured = !WAITING.contains(&request.uri().path());
         let department = request.extensions().get::<Connection>().map(|c| Arc::clone(c.department()));
-        let Some(place) = self.share.enter(&department.unwrap_or_default(), measured) else {
-            return self.refuse();
-        };
-        watched(answer_of(inner, request).await, place)
+        match self.share.enter(&department.unwrap_or_default(), measured) {
+            Ok(place) => watched(answer_of(inner, request).await, place),
+            Err(NoPlace::Full) => self.refuse(),
+            Err(NoPlace::Flooding) => {
+                drop(request);
+                tokio::time::sleep(self.late).await;
+                self.refuse()
+            }
+        }
     }
 }
 

@@ -55,7 +55,8 @@ fn limits() -> Limits {
 
 async fn edge(limits: Limits, change: impl FnOnce(&mut Listen)) -> Edge {
     let folder = tempfile::tempdir().unwrap();
-    let certs = DevCerts::make(folder.path(), HUB, &[("civil", "window")], &[], &Clock::system()).unwrap();
+    let certs =
+        DevCerts::make(folder.path(), HUB, &[("civil", "window"), ("tax", "desk")], &[], &Clock::system()).unwrap();
     let mut listen = Listen {
         tls_certificate_file: certs.server().certificate,
         tls_key_file: certs.server().key,
@@ -368,6 +369,35 @@ async fn the_limit_of_calls_in_progress_holds_over_all_connections_and_says_when
     drop(stream);
     tokio::time::sleep(Duration::from_millis(200)).await;
     ask(&mut other).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_floods_while_others_are_there_is_refused_late_and_who_is_alone_at_once() {
+    let edge = edge(Limits { in_flight_max: 8, ..limits() }, |_| {}).await;
+    let mut flood = edge.connected().await;
+    let mut streams = Vec::new();
+    let mut refused_after = async || {
+        loop {
+            let begun = std::time::Instant::now();
+            match flood.watch(HealthCheckRequest::default()).await {
+                Ok(stream) => streams.push(stream),
+                Err(status) => {
+                    assert_eq!(reason(&status), "HUB_OVERLOADED");
+                    return (streams.len(), begun.elapsed());
+                }
+            }
+        }
+    };
+    let (places, after) = refused_after().await;
+    assert!(places == 6 && after < Duration::from_millis(500), "alone: {places} places, refused after {after:?}");
+    let mut other = HealthClient::new(edge.client(edge.certs.system("tax", "desk")).connect().await.unwrap());
+    let watching = other.watch(HealthCheckRequest::default()).await.unwrap();
+    let (places, after) = refused_after().await;
+    assert!(places == 6 && after >= Duration::from_secs(1), "beside another: {places} places, refused after {after:?}");
+    let begun = std::time::Instant::now();
+    ask(&mut other).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(500), "the other is answered at once");
+    drop(watching);
 }
 
 #[tokio::test]
