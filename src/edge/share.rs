@@ -30,15 +30,33 @@ struct Inside {
     /// Places there are now.
     places: usize,
     taken: usize,
-    /// Places held, by department. Names stay: they are of certificates that verified, so there are only so many.
-    by_department: HashMap<Arc<str>, usize>,
+    /// Names stay: they are of certificates that verified, so there are only so many.
+    by_department: HashMap<Arc<str>, Department>,
     /// Departments that hold any.
     active: usize,
     window: Window,
 }
 
+#[derive(Debug, Default)]
+struct Department {
+    /// Places held.
+    held: usize,
+    /// How often it was refused in the window of this number.
+    refused: (u64, usize),
+}
+
+impl Department {
+    /// Counts a refusal; gives how many there were in this window.
+    fn refuse(&mut self, window: u64) -> usize {
+        let before = if self.refused.0 == window { self.refused.1 } else { 0 };
+        self.refused = (window, before.saturating_add(1));
+        self.refused.1
+    }
+}
+
 #[derive(Debug)]
 struct Window {
+    number: u64,
     began: Instant,
     /// Calls that took longer than they should, and those that did not.
     slow: usize,
@@ -48,8 +66,8 @@ struct Window {
 }
 
 impl Window {
-    fn new(began: Instant) -> Self {
-        Self { began, slow: 0, quick: 0, full: false }
+    fn new(number: u64, began: Instant) -> Self {
+        Self { number, began, slow: 0, quick: 0, full: false }
     }
 }
 
@@ -67,7 +85,8 @@ pub struct Place {
 pub enum NoPlace {
     /// All that may be had are taken.
     Full,
-    /// The department holds its even share or more, while another holds places too.
+    /// The department holds its even share or more while another holds places too, and was refused more often of late than there
+    /// are places.
     Flooding,
 }
 
@@ -87,8 +106,13 @@ impl Share {
     fn new(most: usize, adapts: bool) -> Arc<Self> {
         // Begun with few: places that prove too many must first be emptied, those that prove too few are doubled in three seconds.
         let places = if adapts { most.min(IN_FLIGHT_LEAST * 2) } else { most };
-        let inside =
-            Inside { places, taken: 0, by_department: HashMap::new(), active: 0, window: Window::new(Instant::now()) };
+        let inside = Inside {
+            places,
+            taken: 0,
+            by_department: HashMap::new(),
+            active: 0,
+            window: Window::new(0, Instant::now()),
+        };
         Arc::new(Self { most, adapts, inside: Mutex::new(inside) })
     }
 
@@ -103,19 +127,27 @@ impl Share {
         if self.adapts {
             inside.judge(now, self.most);
         }
-        let mine = inside.by_department.get(department).copied().unwrap_or(0);
+        let mine = inside.by_department.get(department).map_or(0, |department| department.held);
         // One more than there are: whoever comes next finds room.
-        let even = inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1);
-        let open = if mine < even.max(1) { inside.places } else { inside.places - inside.places / 4 };
+        let even = (inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1)).max(1);
+        let open = if mine < even { inside.places } else { inside.places - inside.places / 4 };
         if inside.taken >= open {
             inside.window.full = true;
-            let others = inside.active > usize::from(mine > 0);
-            return Err(if others && mine >= even { NoPlace::Flooding } else { NoPlace::Full });
+            let (places, others, window) = (inside.places, inside.active > 1, inside.window.number);
+            let flooding = mine >= even && others;
+            let refused = inside.by_department.get_mut(department).map_or(0, |department| department.refuse(window));
+            return Err(if flooding && refused > places { NoPlace::Flooding } else { NoPlace::Full });
         }
         inside.taken += 1;
         match inside.by_department.get_mut(department) {
-            Some(held) => *held += 1,
-            None => drop(inside.by_department.insert(Arc::clone(department), 1)),
+            Some(department) => department.held += 1,
+            None => {
+                drop(
+                    inside
+                        .by_department
+                        .insert(Arc::clone(department), Department { held: 1, ..Department::default() }),
+                );
+            }
         }
         inside.active += usize::from(mine == 0);
         drop(inside);
@@ -126,9 +158,9 @@ impl Share {
     fn leave(&self, department: &str, took: Option<Duration>) {
         let mut inside = self.lock();
         inside.taken = inside.taken.saturating_sub(1);
-        if let Some(held) = inside.by_department.get_mut(department) {
-            *held = held.saturating_sub(1);
-            let gone = *held == 0;
+        if let Some(department) = inside.by_department.get_mut(department) {
+            department.held = department.held.saturating_sub(1);
+            let gone = department.held == 0;
             inside.active = inside.active.saturating_sub(usize::from(gone));
         }
         match took {
@@ -150,7 +182,8 @@ impl Inside {
         if now.saturating_duration_since(self.window.began) < WINDOW {
             return;
         }
-        let Window { slow, quick, full, .. } = std::mem::replace(&mut self.window, Window::new(now));
+        let next = Window::new(self.window.number.wrapping_add(1), now);
+        let Window { slow, quick, full, .. } = std::mem::replace(&mut self.window, next);
         if slow > quick {
             let fewer = if slow / 9 > quick { self.places / 2 } else { self.places / 5 };
             self.places = (self.places - fewer).max(IN_FLIGHT_LEAST).min(most);
@@ -211,17 +244,32 @@ mod tests {
     }
 
     #[test]
-    fn who_floods_is_told_from_who_comes_too_late_and_alone_nobody_floods() {
+    fn who_is_refused_over_and_over_beside_another_floods_and_nobody_else_does() {
         let share = Share::fixed(100);
         let refused = |name: &str| share.enter(&department(name), true).unwrap_err();
         let flood = take(&share, "tax", 1_000);
-        assert_eq!(refused("tax"), NoPlace::Full, "nobody else is there to be drowned");
+        assert!((0..200).all(|_| refused("tax") == NoPlace::Full), "nobody else is there to be drowned");
         let other = take(&share, "civil", 25);
-        assert_eq!(
-            (refused("tax"), refused("civil"), refused("police")),
-            (NoPlace::Flooding, NoPlace::Full, NoPlace::Full)
-        );
+        assert_eq!(refused("tax"), NoPlace::Flooding);
+        assert!((0..200).all(|_| refused("civil") == NoPlace::Full), "less than an even share");
+        assert!((0..200).all(|_| refused("police") == NoPlace::Full), "holds nothing");
         drop((flood, other));
+    }
+
+    #[test]
+    fn two_that_ask_for_a_little_too_much_do_not_flood_and_a_new_window_forgets() {
+        let share = Share::adapting(1_000);
+        after(&share, 40, 500, 400, true);
+        let (one, other) = (take(&share, "tax", 24), take(&share, "civil", 24));
+        let refused = |name: &str| share.enter(&department(name), true).unwrap_err();
+        let most = IN_FLIGHT_LEAST;
+        for name in ["tax", "civil"] {
+            assert!((0..most).all(|_| refused(name) == NoPlace::Full), "as often as there are places");
+            assert_eq!(refused(name), NoPlace::Flooding);
+        }
+        share.lock().window.number += 1;
+        assert_eq!(refused("tax"), NoPlace::Full);
+        drop((one, other));
     }
 
     /// Places after so many windows of calls like these.
@@ -229,7 +277,7 @@ mod tests {
         let mut inside = share.lock();
         for _ in 0..windows {
             let began = inside.window.began;
-            inside.window = Window { began, slow, quick, full };
+            inside.window = Window { number: 0, began, slow, quick, full };
             inside.judge(began + WINDOW / 2, share.most); // too early to judge
             inside.judge(began + WINDOW, share.most);
         }

@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::{Bytes, Frame};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::Histogram;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -232,11 +233,11 @@ impl Drop for Line {
 /// were, and `wuku_shed` counts them.
 ///
 /// Even so, refusing thousands a second takes what other departments' answers need. A department that floods while others are there
-/// is told a moment late: meanwhile the calls of its connection are under way, and a connection has only so many of them.
+/// (refused more often in half a second than there are places) is told a moment late: meanwhile the calls of its connection are under way, and a connection has only so many of them.
 pub struct InFlight {
     share: Arc<Share>,
-    /// How much later.
-    late: Duration,
+    /// How many may be told late at once.
+    late: Semaphore,
     /// The refusal, made once.
     refusal: HeaderMap,
     said: Mutex<Said>,
@@ -255,7 +256,7 @@ impl InFlight {
         let (parts, _) = status.into_http::<Body>().into_parts();
         Self {
             share: Share::adapting(limits.in_flight_max),
-            late: Duration::from_millis(limits.overload_retry_ms.saturating_mul(2)),
+            late: Semaphore::new(TOLD_LATE_MAX),
             refusal: parts.headers,
             said: Mutex::new(Said { at: Instant::now(), since: 0 }),
             metrics: metrics.clone(),
@@ -278,6 +279,10 @@ impl InFlight {
 }
 
 const SAY_EVERY: Duration = Duration::from_secs(1);
+/// How late who floods is told, or half its patience.
+const TOLD_LATE: Duration = Duration::from_secs(1);
+/// Some kilobytes each; beyond it they are told at once.
+const TOLD_LATE_MAX: usize = 4_096;
 /// Streams that wait for something; the time they take says nothing of how busy the hub is.
 const WAITING: [&str; 6] = [
     IMPORT,
@@ -296,9 +301,13 @@ impl Around for InFlight {
             Ok(place) => watched(answer_of(inner, request).await, place),
             Err(NoPlace::Full) => self.refuse(),
             Err(NoPlace::Flooding) => {
+                let refusal = self.refuse();
+                let patience = request.headers().get("grpc-timeout").and_then(parse_timeout).unwrap_or(Duration::MAX);
                 drop(request);
-                tokio::time::sleep(self.late).await;
-                self.refuse()
+                if let Ok(_one_of_so_many) = self.late.try_acquire() {
+                    tokio::time::sleep(TOLD_LATE.min(patience / 2)).await;
+                }
+                refusal
             }
         }
     }

@@ -127,7 +127,7 @@ impl Rocks {
             return Err(RocksError::LogDamaged { file, at, next });
         }
         if let Some(place) = wal::endless(path).map_err(failed)? {
-            return Err(tail_or_damaged(path, format!("{place} is no record that was ever written.")));
+            return Err(tail_or_damaged(path, never_written(&place)));
         }
         let opened = Tuning::new(settings).and_then(|tuning| {
             // Families of a later format are opened too, so that its folder can be told from a damaged one.
@@ -146,6 +146,10 @@ impl Rocks {
     /// # Errors
     /// As [`Rocks::open`]; another process that has it open is not noticed.
     pub fn open_to_read(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
+        let failed = |source| RocksError::Folder { path: path.into(), source };
+        if let Some(place) = wal::endless(path).map_err(failed)? {
+            return Err(RocksError::Damaged { path: path.into(), reason: never_written(&place) });
+        }
         let opened = Tuning::new(settings).and_then(|tuning| {
             let names = Db::list_cf(&tuning.whole, path)?;
             Db::open_cf_descriptors_read_only(&tuning.whole, path, tuning.families(&names), false)
@@ -235,6 +239,10 @@ impl Engine for Rocks {
     fn is_alone(&self) -> bool {
         true
     }
+}
+
+fn never_written(place: &wal::Tail) -> String {
+    format!("{place} is no record that was ever written.")
 }
 
 /// What does not read is the tail of a log, which can be cut off, or something else.
