@@ -51,7 +51,7 @@ fuzz-short: fuzz-tool ## the same, half a minute a target, and the control: plan
 fuzz-tool: python
 	@cargo fuzz --version 2>/dev/null | grep -qF $(FUZZ_VERSION) || cargo install cargo-fuzz --locked --version $(FUZZ_VERSION)
 
-endurance: python ## every fault harness in its long form, then a table against the targets (two hours; the rounds of SM2 are `make gm`)
+endurance: python ## every fault harness in its long form, then a table against the targets (70 minutes; the rounds of SM2 are `make gm`)
 	@mkdir -p target && rm -f target/endurance.jsonl
 	@WUKU_ENDURANCE=long WUKU_FIGURES=$(CURDIR)/target/endurance.jsonl \
 		cargo test --release --locked --test endurance -- --nocapture --test-threads=1 $(or $(ONLY),--skip gm::) ; \
