@@ -139,15 +139,11 @@ impl Share {
             return Err(if flooding && refused > places { NoPlace::Flooding } else { NoPlace::Full });
         }
         inside.taken += 1;
-        match inside.by_department.get_mut(department) {
-            Some(department) => department.held += 1,
-            None => {
-                drop(
-                    inside
-                        .by_department
-                        .insert(Arc::clone(department), Department { held: 1, ..Department::default() }),
-                );
-            }
+        if let Some(department) = inside.by_department.get_mut(department) {
+            department.held += 1;
+        } else {
+            let first = Department { held: 1, ..Department::default() };
+            inside.by_department.insert(Arc::clone(department), first);
         }
         inside.active += usize::from(mine == 0);
         drop(inside);
