@@ -22,6 +22,7 @@ pub mod intake_service;
 pub mod licence_service;
 pub mod listener;
 pub mod operator;
+mod overload;
 pub mod page;
 pub mod receipt_service;
 pub mod seal_service;

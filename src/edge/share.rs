@@ -47,10 +47,11 @@ struct Department {
 
 impl Department {
     /// Counts a refusal; gives how many there were in this window.
-    fn refuse(&mut self, window: u64) -> usize {
-        let before = if self.refused.0 == window { self.refused.1 } else { 0 };
-        self.refused = (window, before.saturating_add(1));
-        self.refused.1
+    fn refuse(&mut self, now: u64) -> usize {
+        let (window, times) = self.refused;
+        let times = if window == now { times.saturating_add(1) } else { 1 };
+        self.refused = (now, times);
+        times
     }
 }
 
@@ -132,11 +133,7 @@ impl Share {
         let even = (inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1)).max(1);
         let open = if mine < even { inside.places } else { inside.places - inside.places / 4 };
         if inside.taken >= open {
-            inside.window.full = true;
-            let (places, others, window) = (inside.places, inside.active > 1, inside.window.number);
-            let flooding = mine >= even && others;
-            let refused = inside.by_department.get_mut(department).map_or(0, |department| department.refuse(window));
-            return Err(if flooding && refused > places { NoPlace::Flooding } else { NoPlace::Full });
+            return Err(inside.refuse(department, mine >= even));
         }
         inside.taken += 1;
         if let Some(department) = inside.by_department.get_mut(department) {
@@ -172,8 +169,17 @@ impl Share {
 }
 
 impl Inside {
-    /// At the end of a window: half the places where nearly all calls were slow, a fifth fewer where most were; an eighth more where places were wanting and most
-    /// were not, also where no call ended at all, or streams that hold every place would keep it so.
+    /// Counts a refusal and says what it is for.
+    fn refuse(&mut self, department: &str, holds_its_share: bool) -> NoPlace {
+        self.window.full = true;
+        let window = self.window.number;
+        let times = self.by_department.get_mut(department).map_or(0, |department| department.refuse(window));
+        let beside_others = self.active > 1;
+        if holds_its_share && beside_others && times > self.places { NoPlace::Flooding } else { NoPlace::Full }
+    }
+
+    /// At the end of a window: half the places where nearly all calls were slow, a fifth fewer where most were; an eighth more where
+    /// places were wanting and most were not, also where no call ended at all, or streams that hold every place would keep it so.
     fn judge(&mut self, now: Instant, most: usize) {
         if now.saturating_duration_since(self.window.began) < WINDOW {
             return;

@@ -123,10 +123,11 @@ impl Rocks {
         }
         let failed = |source| RocksError::Folder { path: path.into(), source };
         // Before the engine looks: what it recovers it rewrites, without what it passed over.
-        if let Some(Damage { file, at, next }) = wal::damaged_inside(path).map_err(failed)? {
+        let look = wal::look(path).map_err(failed)?;
+        if let Some(Damage { file, at, next }) = look.damage {
             return Err(RocksError::LogDamaged { file, at, next });
         }
-        if let Some(place) = wal::endless(path).map_err(failed)? {
+        if let Some(place) = look.endless {
             return Err(tail_or_damaged(path, never_written(&place)));
         }
         let opened = Tuning::new(settings).and_then(|tuning| {
@@ -147,7 +148,7 @@ impl Rocks {
     /// As [`Rocks::open`]; another process that has it open is not noticed.
     pub fn open_to_read(path: &Path, settings: &RocksSettings, clock: Clock) -> Result<Limited<Self>, RocksError> {
         let failed = |source| RocksError::Folder { path: path.into(), source };
-        if let Some(place) = wal::endless(path).map_err(failed)? {
+        if let Some(place) = wal::look(path).map_err(failed)?.endless {
             return Err(RocksError::Damaged { path: path.into(), reason: never_written(&place) });
         }
         let opened = Tuning::new(settings).and_then(|tuning| {

@@ -72,21 +72,35 @@ impl std::fmt::Display for Tail {
     }
 }
 
-/// The first manifest or log file of a data folder that is damaged inside; an unfinished tail is none.
+/// What the manifest and the log files of a data folder show before the engine opens it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The first file that is damaged inside; an unfinished tail is none.
+    pub damage: Option<Damage>,
+    /// The first place at which the engine would read for ever: one changed bit made a fragment one of a recycled file. In a file that
+    /// is none the engine takes it for a bad record and does not step over it (facebook/rocksdb#13333).
+    pub endless: Option<Tail>,
+}
+
+/// Reads them once.
 ///
 /// # Errors
 /// A file that cannot be read. One that vanishes meanwhile is passed over: a running hub removes what it no longer needs.
-pub fn damaged_inside(folder: &Path) -> io::Result<Option<Damage>> {
+pub fn look(folder: &Path) -> io::Result<Look> {
+    let mut look = Look::default();
     for file in manifest(folder).into_iter().chain(log_files(folder)?) {
-        let reading = match File::open(&file).and_then(examine) {
+        let (reading, endless) = match File::open(&file).and_then(walk) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            reading => reading?,
+            walked => walked?,
         };
-        if let Reading::Damaged { at, next } = reading {
-            return Ok(Some(Damage { file, at, next }));
+        if let (None, Some(at)) = (&look.endless, endless) {
+            look.endless = Some(Tail { file: file.clone(), at });
+        }
+        if let (None, Reading::Damaged { at, next }) = (&look.damage, reading) {
+            look.damage = Some(Damage { file, at, next });
         }
     }
-    Ok(None)
+    Ok(look)
 }
 
 /// The unfinished tails of a folder: of its newest log file that is not empty, and of its manifest. A write that was under way is
@@ -110,24 +124,6 @@ pub fn unfinished_tails(folder: &Path) -> io::Result<Vec<Tail>> {
     Ok(tails)
 }
 
-/// The first place of a manifest or log file at which the engine would read for ever: one changed bit made a fragment one of a
-/// recycled file. In a file that is none the engine takes it for a bad record and does not step over it (facebook/rocksdb#13333).
-///
-/// # Errors
-/// A file that cannot be read.
-pub fn endless(folder: &Path) -> io::Result<Option<Tail>> {
-    for file in manifest(folder).into_iter().chain(log_files(folder)?) {
-        let endless = match File::open(&file).and_then(walk) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            walked => walked?.1.endless,
-        };
-        if let Some(at) = endless {
-            return Ok(Some(Tail { file, at }));
-        }
-    }
-    Ok(None)
-}
-
 /// Reads a log file to its end.
 ///
 /// # Errors
@@ -136,7 +132,8 @@ pub fn examine(file: impl Read) -> io::Result<Reading> {
     walk(file).map(|(reading, _)| reading)
 }
 
-fn walk(mut file: impl Read) -> io::Result<(Reading, Walk)> {
+/// How a file reads, and where the engine would not get further.
+fn walk(mut file: impl Read) -> io::Result<(Reading, Option<u64>)> {
     let mut block = Vec::with_capacity(BLOCK_BYTES);
     let mut walk = Walk::default();
     let mut offset = 0_u64;
@@ -144,13 +141,13 @@ fn walk(mut file: impl Read) -> io::Result<(Reading, Walk)> {
         block.clear();
         let read = file.by_ref().take(BLOCK_BYTES as u64).read_to_end(&mut block)?;
         if let Some(next) = walk.block(offset, &block) {
-            return Ok((Reading::Damaged { at: walk.bad.unwrap_or_default(), next }, walk));
+            return Ok((Reading::Damaged { at: walk.bad.unwrap_or_default(), next }, walk.endless));
         }
         offset = offset.saturating_add(read as u64);
         if read < BLOCK_BYTES {
             // A record whose last fragment never came is unfinished too.
             let reading = walk.bad.or(walk.record).map_or(Reading::Whole, |at| Reading::Torn { at });
-            return Ok((reading, walk));
+            return Ok((reading, walk.endless));
         }
     }
 }
@@ -420,13 +417,13 @@ mod tests {
                 let mut changed = file.clone();
                 changed[usize::try_from(at).unwrap() + 6] ^= 1 << 2;
                 fs::write(&path, &changed).unwrap();
-                assert_eq!(endless(folder.path()).unwrap(), Some(Tail { file: path.clone(), at }));
+                assert_eq!(look(folder.path()).unwrap().endless, Some(Tail { file: path.clone(), at }));
                 fs::write(&path, &file).unwrap();
-                assert_eq!(endless(folder.path()).unwrap(), None);
+                assert_eq!(look(folder.path()).unwrap().endless, None);
             }
         }
         fs::write(folder.path().join("000007.log"), &file[..file.len() - 9]).unwrap();
-        assert_eq!(endless(folder.path()).unwrap(), None, "a write that was cut off is none");
+        assert_eq!(look(folder.path()).unwrap().endless, None, "a write that was cut off is none");
     }
 
     #[test]
@@ -453,7 +450,7 @@ mod tests {
         fs::write(folder.path().join("000009.log"), b"").unwrap();
         let tail = Tail { file: file.clone(), at: third };
         assert_eq!(unfinished_tails(folder.path()).unwrap(), std::slice::from_ref(&tail));
-        assert_eq!(damaged_inside(folder.path()).unwrap(), None);
+        assert_eq!(look(folder.path()).unwrap().damage, None);
         let cut = Cut::make(tail).unwrap();
         assert_eq!(cut.bytes, bytes.len() as u64 - third);
         assert_eq!(fs::read(&cut.kept).unwrap(), bytes[usize::try_from(third).unwrap()..]);
