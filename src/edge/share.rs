@@ -2,8 +2,9 @@
 //!
 //! Two promises. *Refuse rather than queue*: while calls take longer than they should, fewer are let in, so that those let in are
 //! still answered soon (additive increase, multiplicative decrease, on the time calls take). *One department's flood is its own*:
-//! the last quarter of the places is for departments that hold less than an even share of them, and whoever holds more while others
-//! are in is told apart from the rest ([`NoPlace::Flooding`]).
+//! the last quarter of the places is for departments that hold less than an even share of them; whoever holds more while others
+//! are in and is refused over and over is told apart from the rest ([`NoPlace::Flooding`]), is kept to its even share, and what it
+//! holds takes no place from those who do not flood, as long as there are no more calls in than configured.
 //!
 //! Knows departments by name and time by what it is told; nothing of HTTP.
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ struct Department {
     held: usize,
     /// How often it was refused in the window of this number.
     refused: (u64, usize),
+    /// The last window in which it flooded.
+    flooded: Option<u64>,
 }
 
 impl Department {
@@ -52,6 +55,11 @@ impl Department {
         let times = if window == now { times.saturating_add(1) } else { 1 };
         self.refused = (now, times);
         times
+    }
+
+    /// Whether it floods in this window or did in the last.
+    fn floods(&self, now: u64) -> bool {
+        self.flooded.is_some_and(|window| now.wrapping_sub(window) <= 1)
     }
 }
 
@@ -128,11 +136,17 @@ impl Share {
         if self.adapts {
             inside.judge(now, self.most);
         }
-        let mine = inside.by_department.get(department).map_or(0, |department| department.held);
+        let window = inside.window.number;
+        let known = inside.by_department.get(department);
+        let (mine, floods) = known.map_or((0, false), |known| (known.held, known.floods(window)));
         // One more than there are: whoever comes next finds room.
         let even = (inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1)).max(1);
-        let open = if mine < even { inside.places } else { inside.places - inside.places / 4 };
-        if inside.taken >= open {
+        let open = match (mine < even, floods) {
+            (true, _) => inside.places,
+            (false, false) => inside.places - inside.places / 4,
+            (false, true) => 0,
+        };
+        if inside.taken >= self.most || inside.taken >= open && (floods || inside.held_by_the_calm() >= open) {
             return Err(inside.refuse(department, mine >= even));
         }
         inside.taken += 1;
@@ -173,9 +187,20 @@ impl Inside {
     fn refuse(&mut self, department: &str, holds_its_share: bool) -> NoPlace {
         self.window.full = true;
         let window = self.window.number;
-        let times = self.by_department.get_mut(department).map_or(0, |department| department.refuse(window));
+        let Some(department) = self.by_department.get_mut(department) else { return NoPlace::Full };
+        let times = department.refuse(window);
         let beside_others = self.active > 1;
-        if holds_its_share && beside_others && times > self.places { NoPlace::Flooding } else { NoPlace::Full }
+        if !(holds_its_share && beside_others && times > self.places) {
+            return NoPlace::Full;
+        }
+        department.flooded = Some(window);
+        NoPlace::Flooding
+    }
+
+    /// Places of departments that do not flood.
+    fn held_by_the_calm(&self) -> usize {
+        let calm = self.by_department.values().filter(|department| !department.floods(self.window.number));
+        calm.map(|department| department.held).sum()
     }
 
     /// At the end of a window: half the places where nearly all calls were slow, a fifth fewer where most were; an eighth more where
@@ -265,13 +290,48 @@ mod tests {
         let (one, other) = (take(&share, "tax", 24), take(&share, "civil", 24));
         let refused = |name: &str| share.enter(&department(name), true).unwrap_err();
         let most = IN_FLIGHT_LEAST;
-        for name in ["tax", "civil"] {
-            assert!((0..most).all(|_| refused(name) == NoPlace::Full), "as often as there are places");
-            assert_eq!(refused(name), NoPlace::Flooding);
-        }
+        assert!((0..most).all(|_| refused("tax") == NoPlace::Full), "as often as there are places");
+        assert_eq!(refused("tax"), NoPlace::Flooding);
+        let more = take(&share, "civil", 1_000);
+        assert_eq!(other.len() + more.len(), most * 3 / 4);
+        assert!((1..most).all(|_| refused("civil") == NoPlace::Full), "once already");
+        assert_eq!(refused("civil"), NoPlace::Flooding);
+        drop(more);
+        let even = [refused("tax"), refused("civil")];
+        assert_eq!(even, [NoPlace::Flooding; 2], "both are kept to an even share");
         share.lock().window.number += 1;
         assert_eq!(refused("tax"), NoPlace::Full);
         drop((one, other));
+    }
+
+    #[test]
+    fn what_a_flood_holds_takes_no_place_from_who_does_not_flood() {
+        let share = Share::adapting(1_000);
+        after(&share, 40, 500, 400, true);
+        let flood = take(&share, "tax", 1_000);
+        assert_eq!(flood.len(), IN_FLIGHT_LEAST * 3 / 4);
+        let first = take(&share, "civil", 1);
+        let told = (0..=IN_FLIGHT_LEAST).map(|_| share.enter(&department("tax"), true).unwrap_err()).last();
+        assert_eq!(told, Some(NoPlace::Flooding));
+        let calm = take(&share, "civil", 1_000);
+        assert_eq!(first.len() + calm.len(), IN_FLIGHT_LEAST * 3 / 4, "as if it were alone");
+        assert!(share.enter(&department("tax"), true).is_err());
+        share.lock().window.number += 1;
+        drop(flood);
+        assert!(share.enter(&department("civil"), true).is_err(), "and no more than that");
+        assert_eq!(take(&share, "tax", 1_000).len(), IN_FLIGHT_LEAST / 4, "what civil leaves");
+        drop((first, calm));
+    }
+
+    #[test]
+    fn a_flood_does_not_let_more_in_than_configured() {
+        let share = Share::fixed(100);
+        let flood = take(&share, "tax", 1_000);
+        let other = take(&share, "civil", 1_000);
+        let told = (0..=100).map(|_| share.enter(&department("tax"), true).unwrap_err()).last();
+        assert_eq!(told, Some(NoPlace::Flooding));
+        assert!(share.enter(&department("police"), true).is_err());
+        assert_eq!(flood.len() + other.len(), 100);
     }
 
     /// Places after so many windows of calls like these.
