@@ -21,6 +21,7 @@ pub mod log; // what the log shows to everybody
 pub mod lookup; // every kind of question
 pub mod message; // any message from JSON or TOML
 pub mod operator; // what a command has the running hub do
+mod pools; // of memory, for the engine
 pub mod recover; // a new log after a loss
 pub mod restore; // a backup checked whole and put in place
 pub mod rotate; // another key while the hub answers

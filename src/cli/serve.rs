@@ -1,6 +1,6 @@
 //! `wuku serve`: check the configuration, open the hub, listen, answer, drain.
 use super::operator::{self, Running, adopt_trust};
-use super::{CliError, CliResult, block_on, hub};
+use super::{CliError, CliResult, block_on, hub, pools};
 use crate::clock::Clock;
 use crate::config::{Config, Stage};
 use crate::edge;
@@ -51,6 +51,7 @@ pub struct ServeArgs {
 /// # Errors
 /// Anything wrong before it answers; recording that stopped for good while it did.
 pub fn run(args: &ServeArgs, clock: &Clock) -> CliResult {
+    pools::bound();
     let config = Config::load(&args.config)?;
     let log_lines = telemetry::start(&config.logging).map_err(CliError)?;
     if let Err(faults) = config.check(clock, Stage::Serve) {

@@ -238,6 +238,12 @@ mod tests {
         (0..most).map_while(|_| share.enter(&department(name), true).ok()).collect()
     }
 
+    /// Asks in vain until it is told that it floods.
+    fn flood_on(share: &Arc<Share>, name: &str, places: usize) {
+        let mut refused = (0..=places).map(|_| share.enter(&department(name), true).unwrap_err());
+        assert!(refused.any(|why| why == NoPlace::Flooding), "asked {places} times in vain and does not flood");
+    }
+
     #[test]
     fn a_department_alone_leaves_a_quarter_for_whoever_comes() {
         let share = Share::fixed(100);
@@ -311,8 +317,7 @@ mod tests {
         let flood = take(&share, "tax", 1_000);
         assert_eq!(flood.len(), IN_FLIGHT_LEAST * 3 / 4);
         let first = take(&share, "civil", 1);
-        let told = (0..=IN_FLIGHT_LEAST).map(|_| share.enter(&department("tax"), true).unwrap_err()).last();
-        assert_eq!(told, Some(NoPlace::Flooding));
+        flood_on(&share, "tax", IN_FLIGHT_LEAST);
         let calm = take(&share, "civil", 1_000);
         assert_eq!(first.len() + calm.len(), IN_FLIGHT_LEAST * 3 / 4, "as if it were alone");
         assert!(share.enter(&department("tax"), true).is_err());
@@ -328,8 +333,7 @@ mod tests {
         let share = Share::fixed(100);
         let flood = take(&share, "tax", 1_000);
         let other = take(&share, "civil", 1_000);
-        let told = (0..=100).map(|_| share.enter(&department("tax"), true).unwrap_err()).last();
-        assert_eq!(told, Some(NoPlace::Flooding));
+        flood_on(&share, "tax", 100);
         assert!(share.enter(&department("police"), true).is_err());
         assert_eq!(flood.len() + other.len(), 100);
     }

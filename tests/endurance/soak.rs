@@ -47,3 +47,16 @@ async fn memory_and_handles_stay_where_they_are() {
     drop(callers);
     hub.end_large().await;
 }
+
+#[tokio::test]
+async fn the_engine_has_one_pool_of_memory_a_core_unless_somebody_said_how_many() {
+    let cores = std::thread::available_parallelism().unwrap().to_string();
+    for (said, wanted) in [(vec![], cores.as_str()), (vec![("MALLOC_ARENA_MAX".into(), "5".into())], "5")] {
+        let hub = Hub::make_with(said, &[], |_| {});
+        let environment = std::fs::read(format!("/proc/{}/environ", hub.pid())).unwrap();
+        let environment = String::from_utf8_lossy(&environment).into_owned();
+        let pools = environment.split('\0').find_map(|entry| entry.strip_prefix("MALLOC_ARENA_MAX="));
+        assert_eq!(pools, Some(wanted));
+        hub.end().await;
+    }
+}
