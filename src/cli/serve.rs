@@ -51,7 +51,7 @@ pub struct ServeArgs {
 /// # Errors
 /// Anything wrong before it answers; recording that stopped for good while it did.
 pub fn run(args: &ServeArgs, clock: &Clock) -> CliResult {
-    pools::bound();
+    pools::bound()?;
     let config = Config::load(&args.config)?;
     let log_lines = telemetry::start(&config.logging).map_err(CliError)?;
     if let Err(faults) = config.check(clock, Stage::Serve) {
