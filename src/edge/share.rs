@@ -141,12 +141,7 @@ impl Share {
         let (mine, floods) = known.map_or((0, false), |known| (known.held, known.floods(window)));
         // One more than there are: whoever comes next finds room.
         let even = (inside.places / inside.active.saturating_add(usize::from(mine == 0)).saturating_add(1)).max(1);
-        let open = match (mine < even, floods) {
-            (true, _) => inside.places,
-            (false, false) => inside.places - inside.places / 4,
-            (false, true) => 0,
-        };
-        if inside.taken >= self.most || inside.taken >= open && (floods || inside.held_by_the_calm() >= open) {
+        if inside.taken >= self.most || !inside.has_room(mine < even, floods) {
             return Err(inside.refuse(department, mine >= even));
         }
         inside.taken += 1;
@@ -195,6 +190,15 @@ impl Inside {
         }
         department.flooded = Some(window);
         NoPlace::Flooding
+    }
+
+    /// Whether one more may come in, of a department that holds less than an even share or not, and floods or not.
+    fn has_room(&self, less_than_even: bool, floods: bool) -> bool {
+        if floods {
+            return less_than_even && self.taken < self.places;
+        }
+        let open = if less_than_even { self.places } else { self.places - self.places / 4 };
+        self.taken < open || self.held_by_the_calm() < open
     }
 
     /// Places of departments that do not flood.
